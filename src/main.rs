@@ -1,0 +1,3 @@
+//! The command line of image-config-agent.
+
+fn main() {}

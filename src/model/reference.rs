@@ -1,0 +1,1 @@
+//! References to images, as `docker/reference` of containers/image reads them.
