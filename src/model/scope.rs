@@ -37,7 +37,9 @@ pub enum ScopeError {
     #[error("it ends in a slash")]
     TrailingSlash,
     /// A `*` anywhere but as the first label of a host alone.
-    #[error("a wildcard stands only as the first label of a host name without port or path, as in *.example.com")]
+    #[error(
+        "a wildcard stands only as the first label of a host name without port or path, as in *.example.com"
+    )]
     Wildcard,
     /// The part before the first slash.
     #[error("{0:?} is not a host name with an optional port")]
