@@ -1,5 +1,6 @@
 //! What is meant: scopes, references, mirrors, and the cluster's image configuration.
 
+pub mod advice;
 pub mod config;
 pub mod finding;
 pub mod intent;
