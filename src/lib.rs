@@ -12,3 +12,5 @@ pub mod engine;
 pub mod host;
 pub mod model;
 pub mod render;
+pub mod settings;
+pub mod source;
