@@ -116,7 +116,8 @@ fn victim(host: &Scratch, action: Action, inject: &str) -> Hit {
     let status = Command::new("strace")
         .args(["-f", "-qq", "-o"])
         .arg(log.path())
-        .args(["-e", &format!("inject={inject}"), "-e", "signal=none"])
+        .args(["-e", &format!("trace={}", inject.split(':').next().unwrap()), "-e", "signal=none"])
+        .args(["-e", &format!("inject={inject}")])
         .arg(std::env::current_exe().unwrap())
         .env(ROOT, host.outer())
         .env(ACTION, format!("{action:?}"))
@@ -253,7 +254,12 @@ fn fail_everywhere(errors: &[(&str, &[&str])]) {
                         }
                         Hit::Exit(DONE) => assert_eq!(now, ends.1, "{what}"),
                         Hit::Exit(UNTIDIED) => {
-                            assert_eq!(managed(&now), managed(&ends.1), "{what}");
+                            // Directories that are to go may still be there, empty.
+                            let files = |tree| -> Vec<&String> {
+                                let kept = managed(tree).into_iter();
+                                kept.filter(|line| !line.ends_with(" dir")).collect()
+                            };
+                            assert_eq!(files(&now), files(&ends.1), "{what}");
                         }
                         Hit::Exit(UNFINISHED) => {}
                         other => panic!("{what}: {other:?}"),
@@ -274,7 +280,17 @@ fn fail_everywhere(errors: &[(&str, &[&str])]) {
 fn h1_an_error_of_the_disk_leaves_the_host_unchanged_or_applied() {
     fail_everywhere(&[(
         "EIO",
-        &["write", "fchmod", "fsync", "linkat", "symlinkat", "mkdirat", "renameat", "unlinkat"],
+        &[
+            "openat",
+            "write",
+            "fchmod",
+            "fsync",
+            "linkat",
+            "symlinkat",
+            "mkdirat",
+            "renameat",
+            "unlinkat",
+        ],
     )]);
 }
 
@@ -347,6 +363,10 @@ fn main() -> ExitCode {
         let all = [Action::CHANGES.as_slice(), &[Action::Recover]].concat();
         let action = all.into_iter().find(|a| format!("{a:?}") == action).unwrap();
         return ExitCode::from(u8::try_from(action.run(&root)).unwrap());
+    }
+    // The same calls in the same order on any file system; memory is ten times as fast.
+    if Path::new("/dev/shm").is_dir() {
+        tempfile::env::override_temp_dir(Path::new("/dev/shm")).unwrap();
     }
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();

@@ -63,7 +63,7 @@ impl Journal {
     pub fn begin(&self, root: &Root) -> Result<(), ApplyError> {
         let (file, draft) = (Phase::Staging.file(), draft());
         let bytes = encode(&file, self)?;
-        root.remove(&draft)?;
+        drop_draft(root)?;
         let written = root
             .create(&draft, &bytes, 0o644, Owner::ours())
             .and_then(|()| root.rename(&draft, &file))
@@ -102,8 +102,12 @@ pub(super) fn end(root: &Root) -> Result<(), HostError> {
     for phase in Phase::ALL {
         root.remove(&phase.file())?;
     }
-    root.remove(&draft())?;
     root.sync_dir(Path::new(STATE_DIR)).map(drop)
+}
+
+/// Removes a journal that a crash kept from being written to its end: nothing was staged yet.
+pub(super) fn drop_draft(root: &Root) -> Result<(), HostError> {
+    root.remove(&draft()).map(drop)
 }
 
 fn draft() -> PathBuf {

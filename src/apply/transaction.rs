@@ -80,6 +80,7 @@ pub(super) fn commit(
 /// journal remains.
 pub(super) fn recover(root: &Root) -> Result<Recovery, ApplyError> {
     let Some((phase, journal)) = Journal::pending(root)? else {
+        journal::drop_draft(root)?;
         return Ok(Recovery::Nothing);
     };
     match phase {
