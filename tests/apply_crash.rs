@@ -205,33 +205,45 @@ fn h1_crash_at_any_syscall_leaves_old_or_new() {
     }
 }
 
-fn h1_crash_in_the_recovery_leaves_old_or_new() {
+/// Where a first fault falls: while staging, between renames, while tidying up, while undoing.
+const FIRST_FAULTS: [&str; 5] = [
+    "linkat:signal=SIGKILL:when=4",
+    "renameat:signal=SIGKILL:when=6",
+    "renameat:signal=SIGKILL:when=12",
+    "unlinkat:signal=SIGKILL:when=30",
+    "renameat:error=EIO:when=6+",
+];
+
+/// A recovery meets one more fault of each kind at each of these calls.
+fn fault_the_recovery(calls: &[&str], faults: &[(&str, &str)]) {
     let ends = ends(Action::Second);
-    let mut kills = 0;
-    // Where the first crash falls: while staging, between renames, while tidying up.
-    for first in [
-        "linkat:signal=SIGKILL:when=4",
-        "renameat:signal=SIGKILL:when=6",
-        "renameat:signal=SIGKILL:when=12",
-        "unlinkat:signal=SIGKILL:when=30",
-        "renameat:error=EIO:when=6+",
-    ] {
-        for call in CALLS {
+    let mut hits = 0;
+    for (first, call) in FIRST_FAULTS.iter().flat_map(|f| calls.iter().map(move |c| (*f, *c))) {
+        for (fault, more) in faults {
             for n in 1.. {
                 let host = Action::Second.before();
                 assert_ne!(victim(&host, Action::Second, first), Hit::Missed, "{first}");
-                let what = format!("{first}, then recovery killed at {call} {n}");
-                let inject = format!("{call}:signal=SIGKILL:when={n}");
+                let inject = format!("{call}:{fault}:when={n}{more}");
                 let hit = victim(&host, Action::Recover, &inject);
-                assert_whole(&host, &ends, &what);
+                assert_whole(&host, &ends, &format!("{first}, then recovery with {inject}"));
                 if hit == Hit::Missed {
                     break;
                 }
-                kills += 1;
+                hits += 1;
             }
         }
     }
-    println!("  {kills} kills of a recovery");
+    println!("  {hits} faults in a recovery");
+    assert!(hits > 100, "faults do not reach the recovery");
+}
+
+fn h1_crash_in_the_recovery_leaves_old_or_new() {
+    fault_the_recovery(&CALLS, &[("signal=SIGKILL", "")]);
+}
+
+fn h1_an_error_in_the_recovery_leaves_old_or_new() {
+    let calls = ["fsync", "renameat", "unlinkat", "mkdirat"];
+    fault_the_recovery(&calls, &[("error=EIO", ""), ("error=EIO", "+")]);
 }
 
 /// Every call of a kind fails once, or from then on, with `error`.
@@ -374,6 +386,7 @@ fn main() -> ExitCode {
     for (name, test) in tests![
         h1_crash_at_any_syscall_leaves_old_or_new,
         h1_crash_in_the_recovery_leaves_old_or_new,
+        h1_an_error_in_the_recovery_leaves_old_or_new,
         h1_an_error_of_the_disk_leaves_the_host_unchanged_or_applied,
         h1_a_full_disk_leaves_the_host_unchanged_or_applied,
         h1_a_read_only_disk_leaves_the_host_unchanged,
