@@ -10,7 +10,7 @@ use std::path::Path;
 use apply_support::Scratch;
 use image_config_agent::apply::Base;
 use image_config_agent::host::{
-    Cause, Content, HostCerts, Listing, Node, Paths, Root, Snapshot, root::SIZE_LIMIT,
+    Cause, Content, HostCerts, HostError, Listing, Node, Paths, Root, Snapshot, root::SIZE_LIMIT,
 };
 use tempfile::TempDir;
 
@@ -78,6 +78,18 @@ fn a_file_that_cannot_be_read_says_why() {
     assert!(root.read(Path::new("/fits")).unwrap().is_some());
     assert_eq!(root.read(Path::new("/dangling")).unwrap(), None);
     assert_eq!(root.node(Path::new("/dangling")).unwrap(), Some(Node::Link("/nowhere".into())));
+}
+
+#[test]
+fn h11_an_error_of_the_host_says_what_to_do() {
+    use nix::errno::Errno;
+    let text = |errno: Errno| HostError::new("write", Path::new("/etc/x"), errno).to_string();
+    for errno in [Errno::EROFS, Errno::EACCES, Errno::EPERM] {
+        let text = text(errno);
+        assert!(text.contains("/etc/x") && text.contains("ReadWritePaths="), "{text}");
+    }
+    assert!(text(Errno::ENOSPC).contains("free some"));
+    assert!(text(Errno::ENOSYS).contains("Linux 5.6"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApplyError;
 use super::state::{load, mirrored, state_file};
+use super::transaction::Put;
 use crate::host::{Cause, Content, HostError, Node, Owner, Paths, Root};
 
 /// What stood at a path before the agent's first write.
@@ -104,6 +105,18 @@ impl Live {
                 Ok(Self { origin: Origin::File { mode, owner: Owner { uid, gid } }, bytes })
             }
             Some(Node::Dir | Node::Other) => Err(HostError::new("manage", path, Cause::NotAFile)),
+        }
+    }
+
+    /// Whether a change to `put` would change nothing: same kind, bytes and mode (rule H2).
+    pub fn is(&self, put: &Put) -> bool {
+        match (&self.origin, put) {
+            (Origin::Absent, Put::Nothing) => true,
+            (Origin::Link { target }, Put::Link(wanted)) => target == wanted,
+            (Origin::File { mode: is, .. }, Put::File { bytes, mode, .. }) => {
+                is == mode && self.bytes == *bytes
+            }
+            _ => false,
         }
     }
 }

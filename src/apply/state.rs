@@ -135,6 +135,16 @@ pub(super) fn applied_file() -> PathBuf {
     state_file("applied.json")
 }
 
+/// The set before the last apply.
+pub(super) fn previous_file() -> PathBuf {
+    state_file("previous.json")
+}
+
+/// The digests that a rollback went away from.
+pub(super) fn held_file() -> PathBuf {
+    state_file("held.json")
+}
+
 /// The bytes of an applied file, by digest.
 pub(super) fn content_file(sha256: &str) -> PathBuf {
     state_file("content").join(sha256)

@@ -72,4 +72,10 @@ impl HostError {
     pub fn new(action: &'static str, path: &Path, cause: impl Into<Cause>) -> Self {
         Self { action, path: path.to_owned(), cause: cause.into() }
     }
+
+    /// The same, of an error of the standard library.
+    pub(crate) fn io(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        Self::new(action, path, errno)
+    }
 }

@@ -102,7 +102,7 @@ impl Root {
         File::from(fd)
             .take(SIZE_LIMIT + 1)
             .read_to_end(&mut bytes)
-            .map_err(|error| fail(errno_of(&error).into()))?;
+            .map_err(|error| HostError::io("read", path, &error))?;
         if bytes.len() as u64 > SIZE_LIMIT {
             return Err(fail(Cause::TooLarge(SIZE_LIMIT)));
         }
@@ -205,11 +205,6 @@ impl Root {
             .map(|fd| (fd, name))
             .map_err(|errno| HostError::new(action, path, errno))
     }
-}
-
-/// The errno behind an error of the standard library.
-pub(super) fn errno_of(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// The type of a file.

@@ -12,7 +12,7 @@ use nix::unistd::{
 };
 
 use super::error::{Cause, HostError};
-use super::root::{Node, Root, errno_of};
+use super::root::{Node, Root};
 
 /// Who owns a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -49,7 +49,7 @@ impl Root {
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = openat(&parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(fail)?;
         let mut file = File::from(fd);
-        file.write_all(bytes).map_err(|error| fail(errno_of(&error)))?;
+        file.write_all(bytes).map_err(|error| HostError::io("write", path, &error))?;
         let stat = fstat(&file).map_err(fail)?;
         if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid) {
             fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
@@ -58,6 +58,18 @@ impl Root {
         // After the change of owner, which drops set-id bits.
         fchmod(&file, Mode::from_bits_truncate(mode)).map_err(fail)?;
         fsync(&file).map_err(fail)
+    }
+
+    /// Opens a file for reading and writing, an empty new one where there is none.
+    ///
+    /// # Errors
+    /// When a link or a directory stands there, or the kernel refuses.
+    pub fn open_or_create(&self, path: &Path) -> Result<File, HostError> {
+        let (parent, name) = self.parent(path, "open")?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map(File::from)
+            .map_err(|errno| HostError::new("open", path, errno))
     }
 
     /// Creates a symbolic link that must not exist yet.

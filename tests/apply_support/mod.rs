@@ -1,12 +1,65 @@
 //! A scratch folder that plays the host's `/`.
-#![allow(dead_code, missing_docs)] // each test target uses its part
+// Each test target uses its part of it.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use image_config_agent::apply::Digests;
 use image_config_agent::host::Root;
+use image_config_agent::render::{FileSet, Want};
 use tempfile::TempDir;
+
+pub const REGISTRIES: &str = "/etc/containers/registries.conf";
+pub const SEARCH: &str = "/etc/containers/registries.conf.d/01-image-searchRegistries.conf";
+pub const POLICY: &str = "/etc/containers/policy.json";
+pub const CRIO_POLICY: &str = "/etc/crio/policy.json";
+pub const CA_A: &str = "/etc/docker/certs.d/a.io:5000/ca.crt";
+pub const CA_B: &str = "/etc/docker/certs.d/b.io/ca.crt";
+
+pub fn digests(name: &str) -> Digests {
+    Digests { configuration: name.into(), without_cas: format!("{name} without CAs") }
+}
+
+pub fn set(files: &[(&str, &str)]) -> FileSet {
+    let mut set = FileSet::default();
+    for (path, text) in files {
+        set.insert(*path, Want::file(*text));
+    }
+    set
+}
+
+/// Every kind of path: own file, link, absent in a directory there is and in one there is not.
+pub fn first_set() -> FileSet {
+    let mut set = set(&[
+        (REGISTRIES, "ours 1"),
+        (POLICY, "ours 1 policy"),
+        (CRIO_POLICY, "ours 1 policy"),
+        (SEARCH, "search 1"),
+        (CA_A, "CA a"),
+        (CA_B, "CA b"),
+    ]);
+    set.insert("/etc/untouched", Want::Base);
+    set
+}
+
+/// Changes, removes and restores parts of the first.
+pub fn second_set() -> FileSet {
+    let mut set = set(&[(REGISTRIES, "ours 2"), (CRIO_POLICY, "ours 1 policy"), (CA_A, "CA a 2")]);
+    set.insert(POLICY, Want::Base);
+    set.insert(SEARCH, Want::Absent);
+    set
+}
+
+/// A host with files of its own of every kind.
+pub fn host() -> Scratch {
+    let host = Scratch::new();
+    host.write_mode(REGISTRIES, "own", 0o640).write("/usr/lib/policy.json", "linked");
+    host.link(POLICY, "/usr/lib/policy.json").mkdir("/etc/crio").mkdir("/etc/docker/certs.d");
+    host.write("/etc/untouched", "untouched").write("/etc/docker/certs.d/c.io/ca.crt", "foreign");
+    host
+}
 
 pub struct Scratch {
     dir: TempDir,
