@@ -11,6 +11,8 @@ pub mod decode;
 pub mod engine;
 pub mod host;
 pub mod model;
+pub mod plan;
+pub mod proposal;
 pub mod render;
 pub mod settings;
 pub mod source;
