@@ -7,6 +7,7 @@
 //! containers/image does with such files; it judges what is written before it is.
 
 pub mod apply;
+pub mod check;
 pub mod decode;
 pub mod engine;
 pub mod host;

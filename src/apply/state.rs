@@ -64,7 +64,7 @@ impl Applied {
 ///
 /// # Errors
 /// [`ApplyError::Damaged`] where they are missing or others than their name says.
-pub(super) fn read_content(root: &Root, sha256: &str) -> Result<Vec<u8>, ApplyError> {
+pub fn read_content(root: &Root, sha256: &str) -> Result<Vec<u8>, ApplyError> {
     let file = content_file(sha256);
     match root.read(&file)? {
         Some(bytes) if self::sha256(&bytes) == sha256 => Ok(bytes),
