@@ -6,6 +6,7 @@
 //! and what it costs) and applied as one transaction. [`engine`] answers what
 //! containers/image does with such files; it judges what is written before it is.
 
+pub mod decode;
 pub mod engine;
 pub mod model;
 pub mod render;

@@ -1,5 +1,15 @@
 //! What is meant: scopes, references, mirrors, and the cluster's image configuration.
 
+pub mod config;
+pub mod finding;
+pub mod intent;
+pub mod meaning;
+pub mod merge;
 pub mod reference;
+pub mod scope;
 
+pub use config::ClusterConfig;
+pub use finding::{Finding, Origin, Severity};
+pub use meaning::Meaning;
 pub use reference::{Digest, Reference};
+pub use scope::{Scope, ScopeError};

@@ -37,7 +37,9 @@ pub enum ScopeError {
     #[error("it ends in a slash")]
     TrailingSlash,
     /// A `*` anywhere but as the first label of a host alone.
-    #[error("a wildcard stands only as the first label of a host name without port or path, as in *.example.com")]
+    #[error(
+        "a wildcard stands only as the first label of a host name without port or path, as in *.example.com"
+    )]
     Wildcard,
     /// The part before the first slash.
     #[error("{0:?} is not a host name with an optional port")]
@@ -212,12 +214,9 @@ impl Scope {
         }
     }
 
-    /// Every scope without tag or digest that covers this one in registries.conf, itself
-    /// first, then from the narrowest to the widest.
+    /// [`names_above`] of this scope, tag and digest left off.
     pub fn ancestors(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        names_up(self.repository())
-            .map(Cow::Borrowed)
-            .chain(wildcards_up(self.host()).map(|domain| Cow::Owned(format!("*.{domain}"))))
+        names_above(self.repository())
     }
 
     fn has_path(&self) -> bool {
@@ -239,6 +238,30 @@ impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Every scope without tag or digest that covers `name` in registries.conf: itself first, then
+/// from the narrowest to the widest.
+pub fn names_above(name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    names_up(name).map(Cow::Borrowed).chain(wildcards_above(name))
+}
+
+/// Every scope that covers the scope `scope` in policy.json: as [`names_above`], but a host
+/// with a port is not covered by the host alone, and a tag or digest is by its repository.
+pub fn scopes_above(scope: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let path = scope.find('/').unwrap_or(scope.len());
+    let end = scope.get(path..).and_then(|path_part| path_part.find([':', '@']));
+    let repository = end.and_then(|end| scope.get(..path + end));
+    let names = successors(Some(repository.unwrap_or(scope)), |name| {
+        name.rsplit_once('/').map(|(above, _)| above)
+    });
+    let image = repository.map(|_| Cow::Borrowed(scope));
+    image.into_iter().chain(names.map(Cow::Borrowed)).chain(wildcards_above(scope))
+}
+
+fn wildcards_above(name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let host = name.split('/').next().unwrap_or(name);
+    wildcards_up(host).map(|domain| Cow::Owned(format!("*.{domain}")))
 }
 
 /// `h:1/a/b`, `h:1/a`, `h:1`, `h`.
@@ -369,6 +392,13 @@ mod tests {
             ["a.b.c:1/x/y", "a.b.c:1/x", "a.b.c:1", "a.b.c", "*.b.c", "*.c"]
         );
         assert_eq!(up("*.b.c"), ["*.b.c", "*.c"]);
+    }
+
+    #[test]
+    fn scopes_above_go_from_the_image_up() {
+        let up = |text: &str| scopes_above(text).map(String::from).collect::<Vec<_>>();
+        assert_eq!(up("a.b:1/x/y:t"), ["a.b:1/x/y:t", "a.b:1/x/y", "a.b:1/x", "a.b:1", "*.b"]);
+        assert_eq!(up("a.b:1"), ["a.b:1", "*.b"]);
     }
 
     #[test]

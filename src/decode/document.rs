@@ -1,0 +1,149 @@
+//! Bytes become documents: YAML or JSON, several to a file, or a list of them.
+
+use serde_json::Value;
+use serde_saphyr::Options;
+
+use crate::model::{Finding, Origin, Severity};
+
+/// The most that is read of one file, in bytes.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
+
+/// A file of the input.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// What to call it in findings.
+    pub name: String,
+    /// Its whole content.
+    pub bytes: Vec<u8>,
+}
+
+/// One object of the cluster.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The file it came from.
+    pub file: String,
+    /// `apiVersion`.
+    pub api_version: String,
+    /// `kind`.
+    pub kind: String,
+    /// `metadata.namespace`, empty if absent.
+    pub namespace: String,
+    /// `metadata.name`, empty if absent.
+    pub name: String,
+    /// All of it.
+    pub value: Value,
+    object: String,
+}
+
+impl Document {
+    /// `Kind/name` or `Kind/namespace/name`.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.object
+    }
+}
+
+/// The documents of a file, lists unfolded.
+pub(super) fn documents(file: &SourceFile, findings: &mut Vec<Finding>) -> Vec<Document> {
+    let values = match parse(&file.bytes) {
+        Ok(values) => values,
+        Err(problem) => {
+            findings.push(unreadable(&file.name, &problem));
+            return Vec::new();
+        }
+    };
+    let mut documents = Vec::new();
+    for value in values {
+        unfold(&file.name, value, None, &mut documents, findings);
+    }
+    if documents.is_empty() && !crate::model::finding::any_error(findings) {
+        findings.push(unreadable(&file.name, "it holds no document"));
+    }
+    documents
+}
+
+fn unreadable(file: &str, problem: &str) -> Finding {
+    Finding::new(
+        Severity::Error,
+        "MalformedDocument",
+        Origin::object(file),
+        format!("the file cannot be used: {problem}."),
+        "Mend the file, or leave it out.",
+    )
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20));
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("it is not UTF-8 from byte {} on", error.valid_up_to()))?;
+    if text.contains('\0') {
+        return Err("it contains NUL characters".to_owned());
+    }
+    // JSON that is one value is taken as JSON; all else, streams of JSON too, is read as YAML.
+    if text.trim_start().starts_with('{')
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return Ok(vec![value]);
+    }
+    serde_saphyr::from_multiple_with_options(text, yaml_options()).map_err(|error| {
+        let message = error.without_snippet().to_string();
+        message.lines().next().unwrap_or("it is not YAML").trim_start_matches("error: ").to_owned()
+    })
+}
+
+/// Room for the largest file, but none for documents that grow when they are read.
+fn yaml_options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: MAX_FILE_BYTES / 2,
+            max_nodes: MAX_FILE_BYTES / 4,
+            max_documents: 1 << 16,
+            max_aliases: 1_000,
+            max_anchors: 1_000,
+        },
+    }
+}
+
+/// Takes a document, or each item of a list. `item_of` is the kind and version that the items
+/// of a typed list leave out.
+fn unfold(
+    file: &str,
+    value: Value,
+    item_of: Option<(&str, &str)>,
+    documents: &mut Vec<Document>,
+    findings: &mut Vec<Finding>,
+) {
+    if value.is_null() {
+        return;
+    }
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (mut api_version, mut kind) = (text("/apiVersion").to_owned(), text("/kind").to_owned());
+    if let Some((list_version, item_kind)) = item_of.filter(|_| kind.is_empty()) {
+        (api_version, kind) = (list_version.to_owned(), item_kind.to_owned());
+    }
+    if kind.is_empty() || api_version.is_empty() {
+        findings.push(unreadable(file, "a document in it has no apiVersion and kind"));
+        return;
+    }
+    if let Some(item_kind) = kind.strip_suffix("List") {
+        let Some(Value::Array(items)) = value.get("items") else {
+            findings.push(unreadable(file, "a list in it has no items"));
+            return;
+        };
+        let item_of = (!item_kind.is_empty()).then_some((api_version.as_str(), item_kind));
+        for item in items {
+            unfold(file, item.clone(), item_of, documents, findings);
+        }
+        return;
+    }
+    let namespace = text("/metadata/namespace").to_owned();
+    let name = text("/metadata/name").to_owned();
+    let object = match namespace.as_str() {
+        "" => format!("{kind}/{name}"),
+        namespace => format!("{kind}/{namespace}/{name}"),
+    };
+    let file = file.to_owned();
+    documents.push(Document { file, api_version, kind, namespace, name, value, object });
+}

@@ -1,0 +1,267 @@
+//! `config.openshift.io/v1 Image`.
+
+use serde_json::{Map, Value};
+
+use super::document::Document;
+use super::walk::Walk;
+use crate::model::config::{Entry, HostnameOrigin, ImportRule};
+use crate::model::reference::is_domain;
+use crate::model::{ClusterConfig, Finding, Origin, Scope, Severity};
+
+const SPEC: [&str; 5] = [
+    "allowedRegistriesForImport",
+    "externalRegistryHostnames",
+    "additionalTrustedCA",
+    "registrySources",
+    "imageStreamImportMode",
+];
+const REGISTRY_SOURCES: [&str; 4] = [
+    "insecureRegistries",
+    "blockedRegistries",
+    "allowedRegistries",
+    "containerRuntimeSearchRegistries",
+];
+const STATUS: [&str; 4] = [
+    "internalRegistryHostname",
+    "externalRegistryHostnames",
+    "imageStreamImportMode",
+    "conditions",
+];
+
+/// Reads the Image into `config`; returns the name of the ConfigMap that
+/// `additionalTrustedCA` names.
+pub(super) fn decode(
+    walk: &mut Walk<'_>,
+    document: &Document,
+    config: &mut ClusterConfig,
+) -> Option<String> {
+    let top = document.value.as_object()?;
+    walk.unknown_fields(top, "", &["apiVersion", "kind", "metadata", "spec", "status"]);
+    let mut ca_name = None;
+    if let Some(spec) = walk.object(top, "spec", &SPEC) {
+        config.import = import_rules(walk, spec);
+        config.import_mode = import_mode(walk, spec);
+        config.external_registries.extend(hostnames(walk, spec, "spec"));
+        if let Some(ca) = walk.object(spec, "spec.additionalTrustedCA", &["name"]) {
+            let name = walk.string(ca, "spec.additionalTrustedCA.name");
+            ca_name = name.filter(|name| !name.is_empty()).map(str::to_owned);
+        }
+        if let Some(sources) = walk.object(spec, "spec.registrySources", &REGISTRY_SOURCES) {
+            registry_sources(walk, sources, config);
+        }
+    }
+    if let Some(status) = walk.object(top, "status", &STATUS) {
+        let internal = walk.string(status, "status.internalRegistryHostname");
+        if let Some(host) = internal.filter(|host| !host.is_empty()) {
+            if is_domain(host) {
+                config.internal_registry = Some((host.to_owned(), HostnameOrigin::Status));
+            } else {
+                walk.push(bad_hostname(walk.origin("status.internalRegistryHostname"), host));
+            }
+        }
+        for host in hostnames(walk, status, "status") {
+            if !config.external_registries.contains(&host) {
+                config.external_registries.push(host);
+            }
+        }
+    }
+    ca_name
+}
+
+pub(super) fn bad_hostname(origin: Origin, host: &str) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "InvalidHostname",
+        origin,
+        "this is not a host name with an optional port, so it is passed over.",
+        "Write it as hostname[:port].",
+    )
+    .about(host)
+}
+
+fn registry_sources(walk: &mut Walk<'_>, sources: &Map<String, Value>, config: &mut ClusterConfig) {
+    let path = |name: &str| format!("spec.registrySources.{name}");
+    config.insecure = scopes(walk, sources, &path("insecureRegistries")).unwrap_or_default();
+    for entry in config.insecure.iter().filter(|entry| entry.scope.is_single_image()) {
+        walk.push(insecure_single_image(entry));
+    }
+    config.blocked = scopes(walk, sources, &path("blockedRegistries")).unwrap_or_default();
+    config.allowed = scopes(walk, sources, &path("allowedRegistries"));
+    if config.allowed.is_some() && !config.blocked.is_empty() {
+        walk.push(Finding::new(
+            Severity::Error,
+            "AllowedAndBlocked",
+            walk.origin("spec.registrySources"),
+            "only one of allowedRegistries and blockedRegistries can be set.",
+            "Keep the list of what is allowed, or the list of what is blocked.",
+        ));
+    }
+    config.search = search(walk, sources, &path("containerRuntimeSearchRegistries"));
+}
+
+/// A list of scopes; an empty one counts as not set (rule D2).
+fn scopes(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Option<Vec<Entry>> {
+    let strings = walk.strings(parent, path)?;
+    if strings.is_empty() {
+        walk.push(Finding::new(
+            Severity::Info,
+            "EmptyList",
+            walk.origin(path),
+            "an empty list means the same as no list.",
+            "Remove the field.",
+        ));
+        return None;
+    }
+    let entries = strings.into_iter().filter_map(|(path, text)| entry(walk, &path, text));
+    Some(entries.collect())
+}
+
+fn entry(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Entry> {
+    let origin = walk.origin(path);
+    let scope = match Scope::parse(text) {
+        Ok(scope) => scope,
+        Err(error) => {
+            walk.push(invalid_entry(origin, text, &error.to_string()));
+            return None;
+        }
+    };
+    if scope.is_single_image() {
+        let dropped =
+            if scope.dropped_tag(text) { " The tag beside the digest is ignored." } else { "" };
+        walk.push(
+            Finding::new(
+                Severity::Info,
+                "TagOrDigestEntry",
+                origin.clone(),
+                format!(
+                    "newer OpenShift API servers refuse entries with a tag or digest.{dropped}"
+                ),
+                "Name the repository if all of its images are meant.",
+            )
+            .about(text),
+        );
+    }
+    if !scope.is_nameable() && !scope.is_wildcard() {
+        walk.push(never_matches(origin.clone(), text));
+    }
+    Some(Entry { scope, origin })
+}
+
+pub(super) fn never_matches(origin: Origin, text: &str) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "NeverMatches",
+        origin,
+        "a host without a dot or a port is taken for a path on docker.io, so no image is ever \
+         named so.",
+        "Write the full host name, or add the port.",
+    )
+    .about(text)
+}
+
+pub(super) fn invalid_entry(origin: Origin, text: &str, problem: &str) -> Finding {
+    Finding::new(
+        Severity::Error,
+        "InvalidEntry",
+        origin,
+        format!("{problem}."),
+        "Write host[:port], host[:port]/path or *.domain.",
+    )
+    .about(text)
+}
+
+/// The engine looks registries up without tag and digest (rule R5).
+fn insecure_single_image(entry: &Entry) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "InsecureTagIgnored",
+        entry.origin.clone(),
+        "the engine cannot be told to treat one tag or digest as insecure, so this entry is left \
+         out.",
+        format!("List the repository: {}", entry.scope.repository()),
+    )
+    .about(entry.scope.as_str())
+}
+
+/// The search list: hosts alone, at least one (rule D2).
+fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Option<Vec<Entry>> {
+    let strings = walk.strings(parent, path)?;
+    if strings.is_empty() {
+        walk.push(Finding::new(
+            Severity::Error,
+            "EmptySearchList",
+            walk.origin(path),
+            "the API wants one registry or more in this list.",
+            "Remove the field to search the host's default registries.",
+        ));
+        return None;
+    }
+    let mut entries: Vec<Entry> = Vec::with_capacity(strings.len());
+    for (path, text) in strings {
+        if !is_domain(text) {
+            walk.push(
+                Finding::new(
+                    Severity::Error,
+                    "InvalidSearchEntry",
+                    walk.origin(&path),
+                    "the engine searches registries by host alone and refuses anything else.",
+                    "Write host[:port], without scheme, path or wildcard.",
+                )
+                .about(text),
+            );
+        } else if let Some(entry) = entry(walk, &path, text)
+            && !entries.iter().any(|former| former.scope == entry.scope)
+        {
+            entries.push(entry);
+        }
+    }
+    Some(entries)
+}
+
+fn import_rules(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<Vec<ImportRule>> {
+    let path = "spec.allowedRegistriesForImport";
+    let items = walk.objects(spec, path, &["domainName", "insecure"])?;
+    let mut rules = Vec::with_capacity(items.len());
+    for (path, item) in items {
+        let domain = walk.string(item, &format!("{path}.domainName")).unwrap_or_default();
+        let insecure = walk.boolean(item, &format!("{path}.insecure")).unwrap_or_default();
+        let origin = walk.origin(&path);
+        if is_domain(&domain.replace(['*', '?'], "x")) {
+            rules.push(ImportRule { domain: domain.to_owned(), insecure, origin });
+        } else {
+            walk.push(bad_hostname(origin, domain));
+        }
+    }
+    Some(rules)
+}
+
+fn import_mode(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<String> {
+    let path = "spec.imageStreamImportMode";
+    let mode = walk.string(spec, path).filter(|mode| !mode.is_empty())?;
+    if !matches!(mode, "Legacy" | "PreserveOriginal") {
+        walk.push(
+            Finding::new(
+                Severity::Error,
+                "InvalidValue",
+                walk.origin(path),
+                "the mode is neither Legacy nor PreserveOriginal.",
+                "Write one of the two, or remove the field.",
+            )
+            .about(mode),
+        );
+    }
+    Some(mode.to_owned())
+}
+
+fn hostnames(walk: &mut Walk<'_>, parent: &Map<String, Value>, at: &str) -> Vec<String> {
+    let path = format!("{at}.externalRegistryHostnames");
+    let mut hosts = Vec::new();
+    for (path, host) in walk.strings(parent, &path).unwrap_or_default() {
+        if is_domain(host) {
+            hosts.push(host.to_owned());
+        } else {
+            walk.push(bad_hostname(walk.origin(&path), host));
+        }
+    }
+    hosts
+}

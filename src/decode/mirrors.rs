@@ -1,0 +1,135 @@
+//! ImageDigestMirrorSet, ImageTagMirrorSet, ImageContentSourcePolicy.
+
+use serde_json::{Map, Value};
+
+use super::document::Document;
+use super::image::{invalid_entry, never_matches};
+use super::walk::Walk;
+use crate::model::config::{MirrorSet, PullKind, SourcePolicy};
+use crate::model::{Finding, Origin, Scope, Severity};
+
+/// Appends the mirror sets of `document`.
+pub(super) fn decode(walk: &mut Walk<'_>, document: &Document, sets: &mut Vec<MirrorSet>) {
+    let (list, kind) = match document.kind.as_str() {
+        "ImageDigestMirrorSet" => ("imageDigestMirrors", PullKind::Digest),
+        "ImageTagMirrorSet" => ("imageTagMirrors", PullKind::Tag),
+        _ => ("repositoryDigestMirrors", PullKind::Digest),
+    };
+    let has_policy = document.kind != "ImageContentSourcePolicy";
+    let known: &[&str] = if has_policy {
+        &["source", "mirrors", "mirrorSourcePolicy"]
+    } else {
+        &["source", "mirrors"]
+    };
+    let Some(top) = document.value.as_object() else { return };
+    walk.unknown_fields(top, "", &["apiVersion", "kind", "metadata", "spec", "status"]);
+    let Some(spec) = walk.object(top, "spec", &[list]) else { return };
+    for (path, item) in walk.objects(spec, &format!("spec.{list}"), known).unwrap_or_default() {
+        let policy = if has_policy { policy(walk, item, &path) } else { SourcePolicy::Unset };
+        sets.extend(mirror_set(walk, item, &path, kind, policy));
+    }
+}
+
+fn policy(walk: &mut Walk<'_>, item: &Map<String, Value>, path: &str) -> SourcePolicy {
+    let path = format!("{path}.mirrorSourcePolicy");
+    match walk.string(item, &path).unwrap_or_default() {
+        "" => SourcePolicy::Unset,
+        "AllowContactingSource" => SourcePolicy::Allow,
+        "NeverContactSource" => SourcePolicy::Never,
+        other => {
+            walk.push(
+                Finding::new(
+                    Severity::Error,
+                    "InvalidValue",
+                    walk.origin(&path),
+                    "the policy is neither AllowContactingSource nor NeverContactSource.",
+                    "Write one of the two, or remove the field.",
+                )
+                .about(other),
+            );
+            SourcePolicy::Unset
+        }
+    }
+}
+
+fn mirror_set(
+    walk: &mut Walk<'_>,
+    item: &Map<String, Value>,
+    path: &str,
+    kind: PullKind,
+    policy: SourcePolicy,
+) -> Option<MirrorSet> {
+    let source_path = format!("{path}.source");
+    let text = walk.string(item, &source_path).unwrap_or_default();
+    let source = repository(walk, &walk.origin(&source_path), text);
+    let strings = walk.strings(item, &format!("{path}.mirrors")).unwrap_or_default();
+    let stated = strings.len();
+    let mut mirrors = Vec::with_capacity(stated);
+    for (path, text) in strings {
+        if let Some(mirror) = self::mirror(walk, &path, text)
+            && !mirrors.contains(&mirror)
+        {
+            mirrors.push(mirror);
+        }
+    }
+    let source = source?;
+    if !source.is_nameable() && !source.is_wildcard() {
+        walk.push(never_matches(walk.origin(&source_path), text));
+    }
+    if policy == SourcePolicy::Never && (stated == 0 || mirrors.contains(&source)) {
+        walk.push(never_pulled(walk.origin(path), &source, stated == 0));
+    }
+    Some(MirrorSet { kind, source, mirrors, policy, origin: walk.origin(path) })
+}
+
+fn never_pulled(origin: Origin, source: &Scope, no_mirrors: bool) -> Finding {
+    let (name, why) = if no_mirrors {
+        ("NoPlaceLeft", "the source must not be contacted, and there is no mirror.")
+    } else {
+        ("MirrorIsSource", "the source must not be contacted, and is one of its own mirrors.")
+    };
+    let fix = "Name a mirror other than the source, or list the source in blockedRegistries.";
+    Finding::new(Severity::Error, name, origin, why, fix).about(source.as_str())
+}
+
+/// A source: a wildcard may be one, a tag or digest never.
+fn repository(walk: &mut Walk<'_>, origin: &Origin, text: &str) -> Option<Scope> {
+    match Scope::parse(text) {
+        Ok(scope) if scope.is_single_image() => {
+            let problem = "a whole registry or repository is mirrored, never a tag or digest";
+            walk.push(invalid_entry(origin.clone(), text, problem));
+            None
+        }
+        Ok(scope) => Some(scope),
+        Err(error) => {
+            walk.push(invalid_entry(origin.clone(), text, &error.to_string()));
+            None
+        }
+    }
+}
+
+/// A mirror: neither wildcard, tag nor digest; what the engine could not name is left out,
+/// because one such mirror would void every other source of the pull.
+fn mirror(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Scope> {
+    let origin = walk.origin(path);
+    let mirror = repository(walk, &origin, text)?;
+    if mirror.is_wildcard() {
+        walk.push(invalid_entry(origin, text, "a mirror is one place, not a wildcard"));
+        return None;
+    }
+    if !mirror.is_nameable() {
+        walk.push(
+            Finding::new(
+                Severity::Warning,
+                "UnusableMirror",
+                origin,
+                "the engine cannot name a mirror whose host has neither a dot nor a port, and \
+                 would then pull from no place at all; the mirror is left out.",
+                "Write the full host name, or add the port.",
+            )
+            .about(text),
+        );
+        return None;
+    }
+    Some(mirror)
+}

@@ -1,0 +1,258 @@
+//! The configuration with everything merged and decided that does not depend on a host: one
+//! mirror list a source, and what the release payload is spared.
+
+use std::collections::BTreeMap;
+
+use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, TrustedCa};
+use super::merge::merge;
+use super::{Finding, Origin, Reference, Scope, Severity};
+
+/// One source and all its mirrors.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Source {
+    /// Mirrors of pulls by digest, in order; none where no set names any.
+    pub digest: Mirrors,
+    /// Mirrors of pulls by tag, in order.
+    pub tag: Mirrors,
+}
+
+/// The mirrors of a source for one kind of pull.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mirrors {
+    /// In the order in which they are asked; empty where wider sources speak for this one.
+    pub places: Vec<Scope>,
+    /// Whether the source may be asked after them; none where wider sources decide.
+    pub may_contact_source: Option<bool>,
+    /// Where the sets stand.
+    pub origins: Vec<Origin>,
+}
+
+impl Source {
+    /// The mirrors for one kind of pull.
+    #[must_use]
+    pub fn of(&self, kind: PullKind) -> &Mirrors {
+        match kind {
+            PullKind::Digest => &self.digest,
+            PullKind::Tag => &self.tag,
+        }
+    }
+}
+
+/// What the documents mean.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meaning {
+    /// Registries and repositories that may be reached over plain HTTP or unverified TLS; never
+    /// a tag or digest, which the files could not express (rule R5).
+    pub insecure: BTreeMap<Scope, Origin>,
+    /// What must not be pulled, less what the payload needs.
+    pub blocked: BTreeMap<Scope, Origin>,
+    /// What alone may be pulled, if there is such a list.
+    pub allowed: Option<BTreeMap<Scope, Origin>>,
+    /// What is accepted although a wider entry blocks it: the payload and its mirrored
+    /// neighbours, which come from mirrors alone.
+    pub kept: BTreeMap<Scope, Origin>,
+    /// All mirrored sources.
+    pub sources: BTreeMap<Scope, Source>,
+    /// The registries to search for short names, if they replace the host's own list.
+    pub search: Option<Vec<Entry>>,
+    /// CAs.
+    pub trusted_ca: TrustedCa,
+}
+
+impl Meaning {
+    /// Merges and decides; the findings say what could not be had as stated.
+    #[must_use]
+    pub fn of(config: &ClusterConfig) -> (Self, Vec<Finding>) {
+        let mut findings = Vec::new();
+        let mut meaning = Self {
+            insecure: by_scope(config.insecure.iter().filter(|e| !e.scope.is_single_image())),
+            blocked: by_scope(&config.blocked),
+            allowed: config.allowed.as_ref().map(by_scope),
+            kept: BTreeMap::new(),
+            sources: sources(&config.mirrors, &mut findings),
+            search: config.search.clone(),
+            trusted_ca: config.trusted_ca.clone(),
+        };
+        if let Some((image, origin)) = &config.release {
+            meaning.spare_payload(image, origin, &mut findings);
+        }
+        (meaning, findings)
+    }
+
+    /// Whether `blocked` or `NeverContactSource` keeps `name`, a repository or a scope, from
+    /// being contacted under this very name.
+    #[must_use]
+    pub fn is_blocked_place(&self, name: &str) -> bool {
+        let blocks = |scope: &Scope| !scope.is_single_image() && scope.covers_name(name);
+        self.blocked.keys().any(blocks) || self.is_never_contacted(name)
+    }
+
+    /// Whether a set says of `name` that its source must not be contacted: of the sets that
+    /// say anything the most specific one counts, digest and tag sets each for themselves. The
+    /// files cannot tell the two apart, so either one suffices.
+    #[must_use]
+    pub fn is_never_contacted(&self, name: &str) -> bool {
+        [PullKind::Digest, PullKind::Tag].into_iter().any(|kind| {
+            let says = |source: &&Source| source.of(kind).may_contact_source.is_some();
+            let decisive = self.most_specific(name, says);
+            decisive.is_some_and(|(_, source)| source.of(kind).may_contact_source == Some(false))
+        })
+    }
+
+    /// The source whose mirrors serve `name` for one kind of pull.
+    #[must_use]
+    pub fn mirrored_by(&self, name: &str, kind: PullKind) -> Option<(&Scope, &Mirrors)> {
+        let (scope, source) =
+            self.most_specific(name, |source| !source.of(kind).places.is_empty())?;
+        Some((scope, source.of(kind)))
+    }
+
+    fn most_specific(
+        &self,
+        name: &str,
+        counts: impl Fn(&&Source) -> bool,
+    ) -> Option<(&Scope, &Source)> {
+        self.sources
+            .iter()
+            .filter(|(scope, source)| scope.covers_name(name) && counts(source))
+            .max_by_key(|(scope, _)| specificity(scope))
+    }
+
+    /// The release payload must stay within reach, or the cluster locks itself out: what blocks
+    /// it is left out, unless a digest mirror serves it that is not blocked itself.
+    fn spare_payload(&mut self, image: &Reference, origin: &Origin, findings: &mut Vec<Finding>) {
+        let covers = |scope: &Scope| scope.covers_image(image) || scope.covers_name(image.name());
+        let blocking: Vec<Scope> = self.blocked.keys().filter(|s| covers(s)).cloned().collect();
+        if blocking.is_empty() {
+            return;
+        }
+        let by_mirror = image.digest().is_some() && self.is_served_by_mirror(image.name());
+        if by_mirror {
+            self.keep_payload(image, origin);
+            // An entry for the image itself has no part that registries.conf could block.
+            self.blocked.retain(|scope, _| !(scope.is_single_image() && covers(scope)));
+        }
+        for scope in blocking {
+            let entry = match self.blocked.get(&scope) {
+                Some(entry) if by_mirror => entry.clone(),
+                _ => self.blocked.remove(&scope).unwrap_or_else(|| origin.clone()),
+            };
+            findings.push(payload_finding(&scope, entry, image, by_mirror));
+        }
+    }
+
+    fn keep_payload(&mut self, image: &Reference, origin: &Origin) {
+        let repository = Scope::of_repository(image);
+        let namespace = repository.parent().unwrap_or_else(|| repository.clone());
+        let is_neighbour = |scope: &Scope| namespace.covers_name(scope.as_str());
+        let mut kept = BTreeMap::from([(repository, origin.clone())]);
+        for (scope, source) in &self.sources {
+            let place = if is_neighbour(scope) {
+                scope
+            } else if scope.covers_name(namespace.as_str()) {
+                &namespace
+            } else {
+                continue;
+            };
+            if self.is_served_by_mirror(place.as_str()) {
+                let set = source.digest.origins.first().unwrap_or(origin);
+                kept.insert(place.clone(), set.clone());
+            }
+        }
+        self.kept = kept;
+    }
+
+    /// Whether a digest mirror that may be contacted serves `name`.
+    fn is_served_by_mirror(&self, name: &str) -> bool {
+        let Some((scope, mirrors)) = self.mirrored_by(name, PullKind::Digest) else { return false };
+        mirrors.places.iter().any(|mirror| {
+            let place = super::intent::substitute(name, scope, mirror);
+            place != name && !self.is_blocked_place(&place)
+        })
+    }
+}
+
+/// Of two scopes that cover the same name the one with the higher value is more specific.
+#[must_use]
+pub fn specificity(scope: &Scope) -> (bool, usize) {
+    (!scope.is_wildcard(), scope.as_str().len())
+}
+
+fn by_scope<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> BTreeMap<Scope, Origin> {
+    let mut map = BTreeMap::new();
+    for entry in entries {
+        map.entry(entry.scope.clone()).or_insert_with(|| entry.origin.clone());
+    }
+    map
+}
+
+fn payload_finding(scope: &Scope, entry: Origin, image: &Reference, by_mirror: bool) -> Finding {
+    let (name, why) = if by_mirror {
+        (
+            "PayloadBlockedButMirrored",
+            format!(
+                "it covers the release image {image}, which goes on being accepted from its mirrors."
+            ),
+        )
+    } else {
+        (
+            "PayloadBlocked",
+            format!(
+                "it covers the release image {image}, without which this node could not be repaired; the entry is left out."
+            ),
+        )
+    };
+    let fix = "Mirror the payload with an ImageDigestMirrorSet and NeverContactSource instead.";
+    Finding::new(Severity::Warning, name, entry, why, fix).about(scope.as_str())
+}
+
+fn sources(sets: &[MirrorSet], findings: &mut Vec<Finding>) -> BTreeMap<Scope, Source> {
+    let mut by_source: BTreeMap<&Scope, Vec<&MirrorSet>> = BTreeMap::new();
+    for set in sets {
+        by_source.entry(&set.source).or_default().push(set);
+    }
+    let mut sources = BTreeMap::new();
+    for (scope, sets) in by_source {
+        findings.extend(policy_conflict(scope, &sets));
+        let source = Source {
+            digest: mirrors(scope, &sets, PullKind::Digest),
+            tag: mirrors(scope, &sets, PullKind::Tag),
+        };
+        sources.insert(scope.clone(), source);
+    }
+    sources
+}
+
+fn mirrors(scope: &Scope, sets: &[&MirrorSet], kind: PullKind) -> Mirrors {
+    let sets = || sets.iter().filter(|set| set.kind == kind);
+    // A list that names nothing but the source mirrors nothing.
+    let lists: Vec<&[Scope]> = sets()
+        .map(|set| set.mirrors.as_slice())
+        .filter(|mirrors| mirrors.iter().any(|mirror| mirror != scope))
+        .collect();
+    let says = |policy| sets().any(|set| set.policy == policy);
+    let may_contact_source = match (says(SourcePolicy::Never), says(SourcePolicy::Allow)) {
+        (true, _) => Some(false),
+        (false, true) => Some(true),
+        (false, false) => None,
+    };
+    let mut origins: Vec<Origin> = sets().map(|set| set.origin.clone()).collect();
+    origins.sort();
+    Mirrors { places: merge(scope, &lists), may_contact_source, origins }
+}
+
+/// One source cannot be both never contacted and contacted.
+fn policy_conflict(scope: &Scope, sets: &[&MirrorSet]) -> Option<Finding> {
+    let never = sets.iter().find(|set| set.policy == SourcePolicy::Never)?;
+    let other = sets.iter().find(|set| set.policy != SourcePolicy::Never)?;
+    Some(
+        Finding::new(
+            Severity::Error,
+            "ConflictingSourcePolicy",
+            never.origin.clone(),
+            format!("the source must never be contacted here, but may be by {}.", other.origin),
+            "Set the same mirrorSourcePolicy for this source everywhere.",
+        )
+        .about(scope.as_str()),
+    )
+}

@@ -1,0 +1,317 @@
+//! The registries.conf that a render starts from: read for its entries, edited in place, so
+//! that its text, comments and order survive.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TomlError, Value, value};
+
+/// What stands above the entries that are appended to a base.
+const HEADING: &str = "\
+# From here on: the cluster's image configuration, written by image-config-agent.
+# Changes made here are undone; change the cluster's objects instead.
+";
+
+/// One `[[registry]]`, with what counts for each kind of pull.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// Where it leads; empty for a wildcard that leads to the place that was named.
+    pub location: String,
+    /// Plain HTTP and unverified TLS are fine there.
+    pub insecure: bool,
+    /// The place must not be contacted.
+    pub blocked: bool,
+    /// Mirrors of pulls by digest.
+    pub digest: Vec<Mirror>,
+    /// Mirrors of pulls by tag.
+    pub tag: Vec<Mirror>,
+}
+
+/// One `[[registry.mirror]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where it is.
+    pub location: String,
+    /// Plain HTTP and unverified TLS are fine there.
+    pub insecure: bool,
+}
+
+impl Entry {
+    /// The name by which the library tells whether two entries are of one place.
+    #[must_use]
+    pub fn place<'a>(&'a self, prefix: &'a str) -> &'a str {
+        if self.location.is_empty() { prefix } else { &self.location }
+    }
+
+    /// Whether an image below `other_prefix` fares alike under both.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self, prefix: &str, other_prefix: &str) -> bool {
+        let leads_elsewhere = |entry: &Self, prefix: &str| entry.place(prefix) != prefix;
+        self.insecure == other.insecure
+            && self.blocked == other.blocked
+            && self.digest == other.digest
+            && self.tag == other.tag
+            && !leads_elsewhere(self, prefix)
+            && !leads_elsewhere(other, other_prefix)
+    }
+}
+
+/// A base, parsed.
+pub struct BaseFile {
+    text: String,
+    document: DocumentMut,
+    /// Prefix and entry of each table, in the order of the file.
+    entries: Vec<(String, Entry)>,
+}
+
+impl BaseFile {
+    /// Reads a base that the engine has accepted.
+    ///
+    /// # Errors
+    /// It is not TOML.
+    pub fn parse(text: &str) -> Result<Self, TomlError> {
+        let mut document: DocumentMut = text.parse()?;
+        if let Some(key) = key_of(document.as_table(), "registry")
+            && let Some(item) = document.get_mut(&key)
+            && !item.is_array_of_tables()
+            && let Ok(tables) = std::mem::take(item).into_array_of_tables()
+        {
+            *item = Item::ArrayOfTables(tables);
+        }
+        let tables = registry_tables(document.as_table());
+        let entries = tables.into_iter().flatten().map(read_entry).collect();
+        Ok(Self { text: text.to_owned(), document, entries })
+    }
+
+    /// Prefix and entry of each table, in the order of the file.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(prefix, entry)| (prefix.as_str(), entry))
+    }
+
+    /// The prefixes in the order of the file.
+    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(prefix, _)| prefix.as_str())
+    }
+
+    /// Whether the file is of version 1 of the format, which newer engines refuse and to which
+    /// nothing can be added.
+    #[must_use]
+    pub fn is_version_1(&self) -> bool {
+        let Some(key) = key_of(self.document.as_table(), "registries") else { return false };
+        let Some(table) = self.document.get(&key).and_then(Item::as_table_like) else {
+            return false;
+        };
+        table.iter().any(|(_, item)| item.as_table_like().is_some_and(|lists| !lists.is_empty()))
+    }
+
+    /// The text with every entry as `wanted` has it: tables of the base are edited where they
+    /// stand, others are appended. None if nothing differs.
+    pub fn write(&mut self, wanted: &BTreeMap<String, Entry>) -> Option<String> {
+        let has_entries = !self.entries.is_empty();
+        let edited = has_entries && self.edit(wanted);
+        let known: HashSet<&str> = self.prefixes().collect();
+        let added: Vec<_> = wanted.iter().filter(|(p, _)| !known.contains(p.as_str())).collect();
+        if !edited && added.is_empty() {
+            return None;
+        }
+        let mut text = if edited { self.document.to_string() } else { self.text.clone() };
+        if !added.is_empty() {
+            if !text.is_empty() {
+                text.push_str(if text.ends_with('\n') { "\n" } else { "\n\n" });
+            }
+            text.push_str(HEADING);
+        }
+        for (prefix, entry) in added {
+            append(&mut text, prefix, entry);
+        }
+        Some(text)
+    }
+
+    /// Edits the tables that differ; says whether any did.
+    fn edit(&mut self, wanted: &BTreeMap<String, Entry>) -> bool {
+        let Some(tables) = registry_tables_mut(self.document.as_table_mut()) else { return false };
+        // The first of several tables with one prefix counts; the others follow it if it changes.
+        let mut changes: HashMap<&str, bool> = HashMap::new();
+        for (table, (prefix, entry)) in tables.iter_mut().zip(&self.entries) {
+            let Some(wanted) = wanted.get(prefix) else { continue };
+            if *changes.entry(prefix).or_insert(wanted != entry) {
+                edit_table(table, prefix, entry, wanted);
+            }
+        }
+        changes.values().any(|changed| *changed)
+    }
+}
+
+/// The key of `table` that the library takes for `name`: keys fold case, but an exact one wins.
+fn key_of(table: &Table, name: &str) -> Option<String> {
+    if table.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    table.iter().map(|(key, _)| key).find(|key| key.eq_ignore_ascii_case(name)).map(str::to_owned)
+}
+
+fn get<'a>(table: &'a Table, name: &str) -> Option<&'a Item> {
+    table.get(&key_of(table, name)?)
+}
+
+fn registry_tables(document: &Table) -> Option<&ArrayOfTables> {
+    get(document, "registry")?.as_array_of_tables()
+}
+
+fn registry_tables_mut(document: &mut Table) -> Option<&mut ArrayOfTables> {
+    let key = key_of(document, "registry")?;
+    document.get_mut(&key)?.as_array_of_tables_mut()
+}
+
+fn text_at(table: &Table, name: &str) -> String {
+    let text = get(table, name).and_then(Item::as_str).unwrap_or_default();
+    text.trim_end_matches('/').to_owned()
+}
+
+fn flag_at(table: &Table, name: &str) -> bool {
+    get(table, name).and_then(Item::as_bool).unwrap_or_default()
+}
+
+fn read_entry(table: &Table) -> (String, Entry) {
+    let location = text_at(table, "location");
+    let prefix = match text_at(table, "prefix") {
+        prefix if prefix.is_empty() => location.clone(),
+        prefix => prefix,
+    };
+    let mut entry = Entry {
+        location,
+        insecure: flag_at(table, "insecure"),
+        blocked: flag_at(table, "blocked"),
+        ..Entry::default()
+    };
+    let digest_only = flag_at(table, "mirror-by-digest-only");
+    let mirrors = get(table, "mirror").cloned().and_then(|item| item.into_array_of_tables().ok());
+    for mirror_table in mirrors.iter().flatten() {
+        let mirror = Mirror {
+            location: text_at(mirror_table, "location"),
+            insecure: flag_at(mirror_table, "insecure"),
+        };
+        let pull = text_at(mirror_table, "pull-from-mirror");
+        if pull != "tag-only" {
+            entry.digest.push(mirror.clone());
+        }
+        if pull != "digest-only" && !digest_only {
+            entry.tag.push(mirror);
+        }
+    }
+    (prefix, entry)
+}
+
+fn edit_table(table: &mut Table, prefix: &str, former: &Entry, wanted: &Entry) {
+    if former.location != wanted.location {
+        set(table, "prefix", prefix.into());
+        set(table, "location", wanted.location.as_str().into());
+    }
+    for (name, former, wanted) in [
+        ("insecure", former.insecure, wanted.insecure),
+        ("blocked", former.blocked, wanted.blocked),
+    ] {
+        if former != wanted {
+            set(table, name, wanted.into());
+        }
+    }
+    if (&former.digest, &former.tag) == (&wanted.digest, &wanted.tag) {
+        return;
+    }
+    for name in ["mirror", "mirror-by-digest-only"] {
+        while let Some(key) = key_of(table, name) {
+            table.remove(&key);
+        }
+    }
+    let listing = Listing::of(wanted);
+    if listing.digest_only {
+        set(table, "mirror-by-digest-only", true.into());
+    }
+    let mut mirrors = ArrayOfTables::new();
+    for (mirror, pull) in listing.mirrors {
+        let mut one = Table::new();
+        one.insert("location", value(mirror.location.as_str()));
+        if mirror.insecure {
+            one.insert("insecure", value(true));
+        }
+        if let Some(pull) = pull {
+            one.insert("pull-from-mirror", value(pull));
+        }
+        mirrors.push(one);
+    }
+    table.insert("mirror", Item::ArrayOfTables(mirrors));
+}
+
+fn set(table: &mut Table, name: &str, to: Value) {
+    let key = key_of(table, name).unwrap_or_else(|| name.to_owned());
+    match table.get_mut(&key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = to;
+            *old.decor_mut() = decor;
+        }
+        None => {
+            table.insert(&key, Item::Value(to));
+        }
+    }
+}
+
+/// How the mirrors of an entry are written down: a list for digests alone in one word, else
+/// each with the pulls that it serves (rule R6).
+struct Listing<'a> {
+    digest_only: bool,
+    mirrors: Vec<(&'a Mirror, Option<&'static str>)>,
+}
+
+impl<'a> Listing<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        if entry.tag.is_empty() {
+            let mirrors = entry.digest.iter().map(|mirror| (mirror, None)).collect();
+            return Self { digest_only: !entry.digest.is_empty(), mirrors };
+        }
+        let digest = entry.digest.iter().map(|mirror| (mirror, Some("digest-only")));
+        let tag = entry.tag.iter().map(|mirror| (mirror, Some("tag-only")));
+        Self { digest_only: false, mirrors: digest.chain(tag).collect() }
+    }
+}
+
+/// Writes a new entry as text: at thousands of entries building a document first would cost
+/// more than everything else together.
+fn append(text: &mut String, prefix: &str, entry: &Entry) {
+    text.push_str("\n[[registry]]\n");
+    if entry.location != prefix {
+        line(text, "  prefix", prefix);
+    }
+    if !entry.location.is_empty() {
+        line(text, "  location", &entry.location);
+    }
+    let flags = [("insecure", entry.insecure), ("blocked", entry.blocked)];
+    for (name, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name} = true");
+    }
+    let listing = Listing::of(entry);
+    if listing.digest_only {
+        text.push_str("  mirror-by-digest-only = true\n");
+    }
+    for (mirror, pull) in listing.mirrors {
+        text.push_str("\n  [[registry.mirror]]\n");
+        line(text, "    location", &mirror.location);
+        if mirror.insecure {
+            text.push_str("    insecure = true\n");
+        }
+        if let Some(pull) = pull {
+            line(text, "    pull-from-mirror", pull);
+        }
+    }
+}
+
+fn line(text: &mut String, name: &str, to: &str) {
+    // What comes from a base can hold anything; scopes hold nothing that needs an escape.
+    let plain = to.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:/@*[]".contains(&b));
+    let _ = if plain {
+        writeln!(text, "{name} = \"{to}\"")
+    } else {
+        writeln!(text, "{name} = {}", Value::from(to))
+    };
+}

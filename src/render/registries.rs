@@ -1,0 +1,234 @@
+//! registries.conf: from where images come (containers-registries.conf(5); rules R3, R5, R6).
+//!
+//! The engine uses the one entry with the longest prefix and nothing of wider ones, so every
+//! entry that is written carries all that wider entries say of it. Entries of the base take
+//! part like those of the cluster.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::base::{BaseFile, Entry, Mirror};
+use crate::model::config::PullKind;
+use crate::model::intent::substitute;
+use crate::model::meaning::{Mirrors, Source};
+use crate::model::scope::{names_above, scopes_above};
+use crate::model::{Finding, Meaning, Origin, Scope, Severity};
+
+/// The file over its base. None if nothing is added to the base.
+#[must_use]
+pub fn render(meaning: &Meaning, base: &mut BaseFile) -> (Option<String>, Vec<Finding>) {
+    let cluster = Cluster::of(meaning);
+    let over = OverBase::of(base);
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    for prefix in cluster.prefixes.iter().copied().chain(base.prefixes()) {
+        if !entries.contains_key(prefix) {
+            entries.insert(prefix.to_owned(), cluster.entry(prefix, over.inherited(prefix)));
+        }
+    }
+    share_flags(&mut entries);
+    let mut findings = ties(&entries, meaning);
+    findings.extend(cluster.replaced(&over));
+    (base.write(&entries), findings)
+}
+
+/// What the cluster says, by scope.
+struct Cluster<'a> {
+    prefixes: HashSet<&'a str>,
+    insecure: HashSet<&'a str>,
+    blocked: HashSet<&'a str>,
+    sources: HashMap<&'a str, (&'a Scope, &'a Source)>,
+}
+
+impl<'a> Cluster<'a> {
+    fn of(meaning: &'a Meaning) -> Self {
+        let insecure: HashSet<&str> = meaning.insecure.keys().map(Scope::as_str).collect();
+        let repositories = meaning.blocked.keys().filter(|scope| !scope.is_single_image());
+        let blocked: HashSet<&str> = repositories.map(Scope::as_str).collect();
+        let sources: HashMap<&str, (&Scope, &Source)> =
+            meaning.sources.iter().map(|(scope, s)| (scope.as_str(), (scope, s))).collect();
+        let says = |source: &Source| {
+            [&source.digest, &source.tag]
+                .iter()
+                .any(|mirrors| !mirrors.places.is_empty() || mirrors.may_contact_source.is_some())
+        };
+        let prefixes = insecure.iter().copied().chain(blocked.iter().copied());
+        let mirrored = sources.iter().filter(|(_, (_, source))| says(source));
+        let prefixes = prefixes.chain(mirrored.map(|(scope, _)| *scope)).collect();
+        Self { prefixes, insecure, blocked, sources }
+    }
+
+    /// The entry for `prefix`, given what the base alone would say of it.
+    fn entry(&self, prefix: &str, base: Entry) -> Entry {
+        let mut entry = base;
+        entry.insecure |= names_above(prefix).any(|a| self.insecure.contains(a.as_ref()));
+        if self.must_not_be_contacted(prefix) {
+            entry.blocked = true;
+            // The engine judges `blocked` by the place that the location leads to.
+            entry.location = if prefix.starts_with("*.") { "" } else { prefix }.to_owned();
+        }
+        for mirror in entry.digest.iter_mut().chain(&mut entry.tag) {
+            mirror.insecure |= self.is_insecure_mirror(&mirror.location);
+        }
+        if let Some(mirrors) = self.mirrors(prefix, PullKind::Digest) {
+            entry.digest = mirrors;
+        }
+        if let Some(mirrors) = self.mirrors(prefix, PullKind::Tag) {
+            entry.tag = mirrors;
+        }
+        entry
+    }
+
+    fn must_not_be_contacted(&self, prefix: &str) -> bool {
+        let never = |kind| {
+            let decisive = names_above(prefix)
+                .find_map(|above| self.sources.get(above.as_ref())?.1.of(kind).may_contact_source);
+            decisive == Some(false)
+        };
+        names_above(prefix).any(|above| self.blocked.contains(above.as_ref()))
+            || never(PullKind::Digest)
+            || never(PullKind::Tag)
+    }
+
+    fn source(&self, prefix: &str, kind: PullKind) -> Option<(&'a Scope, &'a Mirrors)> {
+        names_above(prefix).find_map(|above| {
+            let (scope, source) = self.sources.get(above.as_ref())?;
+            Some((*scope, source.of(kind))).filter(|(_, mirrors)| !mirrors.places.is_empty())
+        })
+    }
+
+    fn mirrors(&self, prefix: &str, kind: PullKind) -> Option<Vec<Mirror>> {
+        let (source, mirrors) = self.source(prefix, kind)?;
+        let place = |mirror| Mirror {
+            location: substitute(prefix, source, mirror),
+            // Judged by the mirror as it is listed, not by what lies below it.
+            insecure: self.is_insecure_mirror(mirror.as_str()),
+        };
+        Some(mirrors.places.iter().map(place).collect())
+    }
+
+    /// A mirror is listed with its port, so an insecure host without port does not mean it.
+    fn is_insecure_mirror(&self, location: &str) -> bool {
+        scopes_above(location).any(|above| self.insecure.contains(above.as_ref()))
+    }
+
+    /// Sources whose mirrors in the base are replaced by the cluster's.
+    fn replaced(&self, over: &OverBase<'_>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (prefix, entry) in &over.entries {
+            for (kind, mirrors) in [(PullKind::Digest, &entry.digest), (PullKind::Tag, &entry.tag)]
+            {
+                let Some((_, ours)) = self.source(prefix, kind).filter(|_| !mirrors.is_empty())
+                else {
+                    continue;
+                };
+                let origin = ours.origins.first().cloned().unwrap_or_default();
+                let why = "the host's own registries.conf names other mirrors for it, which these replace.";
+                let fix = "Add the host's mirrors to the object if they are still wanted.";
+                findings.push(
+                    Finding::new(Severity::Info, "BaseMirrorsReplaced", origin, why, fix)
+                        .about(*prefix),
+                );
+            }
+        }
+        findings.sort();
+        findings.dedup();
+        findings
+    }
+}
+
+/// The base's entries by prefix.
+struct OverBase<'a> {
+    entries: HashMap<&'a str, &'a Entry>,
+}
+
+impl<'a> OverBase<'a> {
+    fn of(base: &'a BaseFile) -> Self {
+        let mut entries = HashMap::new();
+        for (prefix, entry) in base.entries() {
+            // The first of several entries with one prefix is the one that counts.
+            entries.entry(prefix).or_insert(entry);
+        }
+        Self { entries }
+    }
+
+    /// What the base says of `prefix`, rewritten for an entry of its own.
+    fn inherited(&self, prefix: &str) -> Entry {
+        let plain = || Entry {
+            location: if prefix.starts_with("*.") { String::new() } else { prefix.to_owned() },
+            ..Entry::default()
+        };
+        let covering = names_above(prefix)
+            .filter_map(|above| self.entries.get_key_value(above.as_ref()))
+            // Of two prefixes of one length the engine takes the wildcard.
+            .max_by_key(|(above, _)| (above.len(), above.starts_with("*.")));
+        let Some((above, entry)) = covering else { return plain() };
+        if *above == prefix {
+            return (*entry).clone();
+        }
+        let rewrite = |location: &str| rewrite(prefix, above, location);
+        let mirror =
+            |mirror: &Mirror| Mirror { location: rewrite(&mirror.location), ..mirror.clone() };
+        Entry {
+            location: if entry.location.is_empty() {
+                plain().location
+            } else {
+                rewrite(&entry.location)
+            },
+            insecure: entry.insecure,
+            blocked: entry.blocked,
+            digest: entry.digest.iter().map(mirror).collect(),
+            tag: entry.tag.iter().map(mirror).collect(),
+        }
+    }
+}
+
+/// `prefix`, which lies below `above`, as it is called where `above` is called `location`.
+fn rewrite(prefix: &str, above: &str, location: &str) -> String {
+    let rest = if above.starts_with("*.") {
+        prefix.find([':', '/']).and_then(|end| prefix.get(end..))
+    } else {
+        prefix.get(above.len()..)
+    };
+    format!("{location}{}", rest.unwrap_or_default())
+}
+
+/// Entries that lead to one place must agree in their flags, or the library refuses the file.
+fn share_flags(entries: &mut BTreeMap<String, Entry>) {
+    let mut flags: HashMap<String, (bool, bool)> = HashMap::new();
+    for (prefix, entry) in entries.iter() {
+        let shared = flags.entry(entry.place(prefix).to_owned()).or_default();
+        *shared = (shared.0 | entry.insecure, shared.1 | entry.blocked);
+    }
+    for (prefix, entry) in entries.iter_mut() {
+        if let Some((insecure, blocked)) = flags.get(entry.place(prefix)) {
+            (entry.insecure, entry.blocked) = (*insecure, *blocked);
+        }
+    }
+}
+
+/// Of two prefixes of one length the engine takes the wildcard, so an entry for a host with one
+/// letter before the wildcard's domain never counts.
+fn ties(entries: &BTreeMap<String, Entry>, meaning: &Meaning) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (prefix, entry) in entries {
+        let is_host = !prefix.contains([':', '/']) && prefix.chars().nth(1) == Some('.');
+        let Some(domain) = prefix.get(1..).filter(|_| is_host && !prefix.starts_with('*')) else {
+            continue;
+        };
+        let wildcard = format!("*{domain}");
+        let Some(winner) = entries.get(&wildcard) else { continue };
+        if winner.says_the_same(entry, &wildcard, prefix) {
+            continue;
+        }
+        let lost = meaning.is_never_contacted(prefix) && !winner.blocked;
+        let severity = if lost { Severity::Error } else { Severity::Warning };
+        let why = format!(
+            "the engine takes the entry for {wildcard} in its place, because both are equally long."
+        );
+        let fix = "Say the same of both, or name the repositories of the host one by one.";
+        let origin = Origin::object("registries.conf");
+        findings.push(
+            Finding::new(severity, "NotExpressible", origin, why, fix).about(prefix.as_str()),
+        );
+    }
+    findings
+}
