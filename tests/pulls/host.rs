@@ -2,7 +2,7 @@
 
 use crate::{
     agent::{self, Answer, Source},
-    certificates::{Authority, Validity},
+    certificates::{Authority, Identity, Validity},
     image,
     registry::{Registry, Serves},
     tools::{Reason, TOOLS, Tool},
@@ -10,7 +10,7 @@ use crate::{
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 use tempfile::TempDir;
@@ -41,7 +41,7 @@ exec cat
 /// What is asserted of a pull or push.
 #[derive(Clone, Copy, Debug)]
 enum Outcome<'a> {
-    ServedBy(&'a str),
+    Served { from: &'a str, insecure: bool },
     Refused(Reason),
 }
 
@@ -117,10 +117,17 @@ impl Host {
         agent::render(documents, &self.scratch.path().join("base"), &self.node());
     }
 
-    /// Asserts that every tool pulls `reference`, and gets it from this registry.
+    /// Asserts that every tool pulls `reference`, and gets it over verified TLS from this registry.
     pub fn pulls(&self, reference: &str, from: &str) {
         for tool in TOOLS {
-            self.pull(tool, reference, Outcome::ServedBy(from));
+            self.pull(tool, reference, Outcome::Served { from, insecure: false });
+        }
+    }
+
+    /// Asserts that every tool pulls `reference` from this registry, which it does not verify.
+    pub fn pulls_insecurely(&self, reference: &str, from: &str) {
+        for tool in TOOLS {
+            self.pull(tool, reference, Outcome::Served { from, insecure: true });
         }
     }
 
@@ -133,7 +140,7 @@ impl Host {
 
     /// Asserts that podman, which alone knows short names, pulls one from this registry.
     pub fn pulls_short(&self, name: &str, from: &str) {
-        self.pull(Tool::Podman, name, Outcome::ServedBy(from));
+        self.pull(Tool::Podman, name, Outcome::Served { from, insecure: false });
     }
 
     /// Asserts that podman refuses to pull a short name, for this reason.
@@ -166,9 +173,9 @@ impl Host {
         let output = self.run(&tool.pull(reference));
         let answer = agent::check(&self.node(), reference);
         match outcome {
-            Outcome::ServedBy(from) => {
+            Outcome::Served { from, insecure } => {
                 assert_success(&output);
-                self.agrees_on_a_pull(from, &answer);
+                self.agrees_on_a_pull(from, insecure, &answer);
             }
             Outcome::Refused(reason) => {
                 assert_refused(&output, reason);
@@ -179,17 +186,15 @@ impl Host {
 
     /// The pull was served by `from`: `check` allows it, and the places that were asked are those
     /// that it lists, in its order, up to the one that served.
-    fn agrees_on_a_pull(&self, from: &str, answer: &Answer) {
-        let registry = self.registry(from);
+    fn agrees_on_a_pull(&self, from: &str, insecure: bool, answer: &Answer) {
+        let registry = self.registry(from).unwrap();
         assert!(registry.answered("200"), "{from} did not serve: {}", registry.requests());
         assert_eq!(answer.verdict, "allowed", "{answer:?}");
         assert!(answer.policy.allowed, "{answer:?}");
         let places = open_places(answer);
         let position = places.iter().position(|place| place.registry() == from);
         let position = position.unwrap_or_else(|| panic!("{from} is not in {answer:?}"));
-        if matches!(registry.serves, Serves::Plainly | Serves::Expired) {
-            assert!(places[position].insecure, "{answer:?}");
-        }
+        assert_eq!(places[position].insecure, insecure, "{answer:?}");
         self.assert_asked(&places[..=position]);
     }
 
@@ -213,9 +218,10 @@ impl Host {
                 assert_eq!(answer.verdict, "allowed", "{answer:?}");
                 self.assert_asked(&places);
             }
-            Reason::PlainHttp | Reason::UnknownAuthority | Reason::Expired => {
+            Reason::Unverified(serves) => {
                 assert_eq!(answer.verdict, "allowed", "{answer:?}");
-                assert!(places.iter().all(|place| !place.insecure), "{answer:?}");
+                let place = places.iter().find(|place| self.serves(place) == Some(serves));
+                assert!(place.is_some_and(|place| !place.insecure), "{answer:?}");
             }
         }
     }
@@ -236,12 +242,17 @@ impl Host {
         self.registries.iter().for_each(Registry::forget);
     }
 
-    fn registry(&self, name: &str) -> &Registry {
-        self.registries.iter().find(|registry| registry.name == name).unwrap()
+    fn registry(&self, name: &str) -> Option<&Registry> {
+        self.registries.iter().find(|registry| registry.name == name)
+    }
+
+    /// How the registry behind a place serves, if one runs there.
+    fn serves(&self, place: &Source) -> Option<Serves> {
+        self.registry(place.registry()).map(|registry| registry.serves)
     }
 
     /// The machine's root, as far as the agent is concerned.
-    fn node(&self) -> std::path::PathBuf {
+    fn node(&self) -> PathBuf {
         self.scratch.path().join("node")
     }
 
@@ -264,7 +275,7 @@ impl Host {
         format!("version: 0.1\nstorage: {{inmemory: {{}}}}\nhttp:\n  addr: {address}\n{tls}")
     }
 
-    fn identity(&self, name: &str, serves: Serves) -> Option<crate::certificates::Identity> {
+    fn identity(&self, name: &str, serves: Serves) -> Option<Identity> {
         let host = name.split(':').next().unwrap();
         match serves {
             Serves::Publicly => Some(self.public.sign(host, Validity::Current)),

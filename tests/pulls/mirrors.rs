@@ -7,7 +7,7 @@ use crate::{
     },
     host::Host,
     image::DIGEST,
-    registry::Serves::{Plainly, Publicly},
+    registry::Serves::{Expired, Plainly, Publicly},
     tools::Reason,
 };
 
@@ -32,15 +32,16 @@ fn the_second_mirror_serves_when_the_first_is_down() {
 }
 
 #[test]
-fn the_second_mirror_serves_when_the_first_lacks_the_image() {
+fn the_first_mirror_that_has_the_image_serves() {
     let mut host = Host::new();
-    host.serve("first.example.com", Publicly, &[]);
-    host.serve("second.example.com", Publicly, &["ns/app:v1"]);
-    host.serve("source.example.com", Publicly, &["ns/app:v1"]);
+    host.serve("first.example.com", Publicly, &["ns/common:v1"]);
+    host.serve("second.example.com", Publicly, &["ns/common:v1", "ns/app:v1"]);
+    host.serve("source.example.com", Publicly, &["ns/common:v1", "ns/app:v1"]);
     host.configure(&[digest_mirrors(
         "source.example.com/ns",
         "first.example.com/ns, second.example.com/ns",
     )]);
+    host.pulls(&format!("source.example.com/ns/common@{}", *DIGEST), "first.example.com");
     host.pulls(&by_digest(), "second.example.com");
 }
 
@@ -115,10 +116,22 @@ fn a_mirror_needs_an_insecure_entry_of_its_own() {
     let mut host = Host::new();
     host.serve("mirror.example.com:5000", Plainly, &["ns/app:v1"]);
     let mirrors = only_digest_mirrors("source.example.com/ns", "mirror.example.com:5000/ns");
-    host.configure(&[image(""), mirrors.clone()]);
-    host.refuses(&by_digest(), Reason::PlainHttp);
+    host.configure(&[image("insecureRegistries: [source.example.com]"), mirrors.clone()]);
+    host.refuses(&by_digest(), Reason::Unverified(Plainly));
     host.configure(&[image("insecureRegistries: ['mirror.example.com:5000']"), mirrors]);
-    host.pulls(&by_digest(), "mirror.example.com:5000");
+    host.pulls_insecurely(&by_digest(), "mirror.example.com:5000");
+}
+
+#[test]
+fn an_insecure_mirror_leaves_its_source_secure() {
+    let mut host = Host::new();
+    host.serve("mirror.example.com:5000", Plainly, &[]);
+    host.serve("source.example.com", Expired, &["ns/app:v1"]);
+    host.configure(&[
+        image("insecureRegistries: ['mirror.example.com:5000']"),
+        digest_mirrors("source.example.com/ns", "mirror.example.com:5000/ns"),
+    ]);
+    host.refuses(&by_digest(), Reason::Unverified(Expired));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The tools that pull and push, and how they say why they refuse.
 
-use crate::host::OCI_LAYOUT;
+use crate::{host::OCI_LAYOUT, registry::Serves};
 
 /// A real client of the engine's library.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +39,8 @@ pub enum Reason {
     Rejected,
     /// registries.conf blocks the place.
     Blocked,
-    /// The registry does not speak TLS.
-    PlainHttp,
-    /// The registry's certificate is signed by a CA that is not trusted.
-    UnknownAuthority,
-    /// The registry's certificate has expired.
-    Expired,
+    /// A registry that serves like this cannot be verified.
+    Unverified(Serves),
     /// The registry does not have the image.
     NotFound,
 }
@@ -55,9 +51,10 @@ impl Reason {
         match self {
             Self::Rejected => "is rejected by policy",
             Self::Blocked => "is blocked in",
-            Self::PlainHttp => "server gave HTTP response to HTTPS client",
-            Self::UnknownAuthority => "x509: certificate signed by unknown authority",
-            Self::Expired => "x509: certificate has expired",
+            Self::Unverified(Serves::Plainly) => "server gave HTTP response to HTTPS client",
+            Self::Unverified(Serves::Privately) => "x509: certificate signed by unknown authority",
+            Self::Unverified(Serves::Expired) => "x509: certificate has expired",
+            Self::Unverified(Serves::Publicly) => panic!("every tool can verify that"),
             Self::NotFound => "manifest unknown",
         }
     }
