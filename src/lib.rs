@@ -6,7 +6,11 @@
 //! and what it costs) and applied as one transaction. [`engine`] answers what
 //! containers/image does with such files; it judges what is written before it is.
 
+pub mod apply;
 pub mod decode;
 pub mod engine;
+pub mod host;
 pub mod model;
 pub mod render;
+pub mod settings;
+pub mod source;

@@ -15,7 +15,7 @@ use crate::model::config::HostnameOrigin;
 use crate::model::reference::is_domain;
 use crate::model::{ClusterConfig, Finding, Origin, Reference, Severity};
 
-pub use document::{Document, SourceFile};
+pub use document::{Document, MAX_FILE_BYTES, SourceFile};
 use walk::Walk;
 
 /// What is known beside the documents.

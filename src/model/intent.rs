@@ -3,7 +3,7 @@
 //! against it.
 
 use super::config::PullKind;
-use super::meaning::{Meaning, specificity};
+use super::meaning::{Meaning, Mirrors, Source};
 use super::{Reference, Scope};
 
 /// One place that is asked for the image.
@@ -52,7 +52,8 @@ impl Meaning {
             None => PullKind::Tag,
         };
         let mut places = Vec::new();
-        if let Some((source, mirrors)) = self.mirrored_by(reference.name(), kind) {
+        let has_mirrors = |source: &Source| !source.of(kind).places.is_empty();
+        if let Some((source, mirrors)) = self.most_specific(reference.name(), kind, has_mirrors) {
             for mirror in &mirrors.places {
                 let name = substitute(&reference.to_string(), source, mirror);
                 let insecure = self.insecure.keys().any(|s| s.covers_exact_port(mirror.as_str()));
@@ -62,11 +63,39 @@ impl Meaning {
         let insecure = self.insecure.keys().any(|scope| scope.covers_name(reference.name()));
         places.push((reference.clone(), insecure));
         let place = |(reference, insecure): (Reference, bool)| {
-            let blocked = self.is_blocked_place(reference.name());
+            let blocked = self.blocks(reference.name());
             Place { reference, insecure, blocked }
         };
         Some(places.into_iter().map(place).collect())
     }
+
+    fn blocks(&self, name: &str) -> bool {
+        let is_listed =
+            self.blocked.keys().any(|scope| !scope.is_single_image() && scope.covers_name(name));
+        let is_never_contacted = |kind| {
+            let says = |source: &Source| source.of(kind).may_contact_source.is_some();
+            let decisive = self.most_specific(name, kind, says);
+            decisive.is_some_and(|(_, mirrors)| mirrors.may_contact_source == Some(false))
+        };
+        is_listed || is_never_contacted(PullKind::Digest) || is_never_contacted(PullKind::Tag)
+    }
+
+    fn most_specific(
+        &self,
+        name: &str,
+        kind: PullKind,
+        counts: impl Fn(&Source) -> bool,
+    ) -> Option<(&Scope, &Mirrors)> {
+        let covering =
+            self.sources.iter().filter(|(scope, source)| scope.covers_name(name) && counts(source));
+        let (scope, source) = covering.max_by_key(|(scope, _)| specificity(scope))?;
+        Some((scope, source.of(kind)))
+    }
+}
+
+/// Of two scopes that cover the same name the one with the higher value is more specific.
+fn specificity(scope: &Scope) -> (bool, usize) {
+    (!scope.is_wildcard(), scope.as_str().len())
 }
 
 /// `name`, a scope or a reference inside `source`, as it is called at `mirror`: the mirror

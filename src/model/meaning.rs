@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, TrustedCa};
 use super::merge::merge;
+use super::scope::names_above;
 use super::{Finding, Origin, Reference, Scope, Severity};
 
 /// One source and all its mirrors.
@@ -83,39 +84,29 @@ impl Meaning {
     /// being contacted under this very name.
     #[must_use]
     pub fn is_blocked_place(&self, name: &str) -> bool {
-        let blocks = |scope: &Scope| !scope.is_single_image() && scope.covers_name(name);
-        self.blocked.keys().any(blocks) || self.is_never_contacted(name)
+        names_above(name).any(|above| self.blocked.contains_key(above.as_ref()))
+            || self.is_never_contacted(name)
     }
 
     /// Whether a set says of `name` that its source must not be contacted: of the sets that
     /// say anything the most specific one counts, digest and tag sets each for themselves. The
-    /// files cannot tell the two apart, so either one suffices.
+    /// files cannot tell the two apart, so either one suffices (rule R6).
     #[must_use]
     pub fn is_never_contacted(&self, name: &str) -> bool {
         [PullKind::Digest, PullKind::Tag].into_iter().any(|kind| {
-            let says = |source: &&Source| source.of(kind).may_contact_source.is_some();
-            let decisive = self.most_specific(name, says);
-            decisive.is_some_and(|(_, source)| source.of(kind).may_contact_source == Some(false))
+            let decisive = names_above(name)
+                .find_map(|above| self.sources.get(above.as_ref())?.of(kind).may_contact_source);
+            decisive == Some(false)
         })
     }
 
-    /// The source whose mirrors serve `name` for one kind of pull.
+    /// The source whose mirrors serve `name` for one kind of pull: the most specific one.
     #[must_use]
     pub fn mirrored_by(&self, name: &str, kind: PullKind) -> Option<(&Scope, &Mirrors)> {
-        let (scope, source) =
-            self.most_specific(name, |source| !source.of(kind).places.is_empty())?;
-        Some((scope, source.of(kind)))
-    }
-
-    fn most_specific(
-        &self,
-        name: &str,
-        counts: impl Fn(&&Source) -> bool,
-    ) -> Option<(&Scope, &Source)> {
-        self.sources
-            .iter()
-            .filter(|(scope, source)| scope.covers_name(name) && counts(source))
-            .max_by_key(|(scope, _)| specificity(scope))
+        names_above(name).find_map(|above| {
+            let (scope, source) = self.sources.get_key_value(above.as_ref())?;
+            Some((scope, source.of(kind))).filter(|(_, mirrors)| !mirrors.places.is_empty())
+        })
     }
 
     /// The release payload must stay within reach, or the cluster locks itself out: what blocks
@@ -170,12 +161,6 @@ impl Meaning {
             place != name && !self.is_blocked_place(&place)
         })
     }
-}
-
-/// Of two scopes that cover the same name the one with the higher value is more specific.
-#[must_use]
-pub fn specificity(scope: &Scope) -> (bool, usize) {
-    (!scope.is_wildcard(), scope.as_str().len())
 }
 
 fn by_scope<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> BTreeMap<Scope, Origin> {

@@ -1,6 +1,8 @@
 //! What is meant: scopes, references, mirrors, and the cluster's image configuration.
 
+pub mod advice;
 pub mod config;
+pub mod digest;
 pub mod finding;
 pub mod intent;
 pub mod meaning;
@@ -9,6 +11,7 @@ pub mod reference;
 pub mod scope;
 
 pub use config::ClusterConfig;
+pub use digest::ConfigDigest;
 pub use finding::{Finding, Origin, Severity};
 pub use meaning::Meaning;
 pub use reference::{Digest, Reference};

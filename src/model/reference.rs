@@ -224,6 +224,12 @@ impl Reference {
         self.tag = None;
         self
     }
+
+    /// This name with the tag and digest of another reference.
+    #[must_use]
+    pub(crate) fn with_version_of(&self, other: &Self) -> Self {
+        Self { tag: other.tag.clone(), digest: other.digest.clone(), ..self.clone() }
+    }
 }
 
 impl fmt::Display for Reference {

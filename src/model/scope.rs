@@ -1,7 +1,9 @@
 //! A scope: the part of the registry name space that an entry of a list speaks of.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::iter::successors;
 
 use super::reference::{Reference, is_digest, is_domain, is_path, is_tag};
@@ -11,7 +13,7 @@ use super::reference::{Reference, is_digest, is_domain, is_path, is_tag};
 ///
 /// The grammar is that of `registrySources` and of mirror sources in the OpenShift API
 /// (`config.openshift.io/v1`), plus tags and digests (rule D3).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone)]
 pub struct Scope {
     text: String,
     /// Where the repository ends and `:tag` or `@digest` begins; the length if neither is there.
@@ -225,6 +227,39 @@ impl Scope {
 
     fn is_bare_host(&self) -> bool {
         !self.text.contains([':', '/'])
+    }
+}
+
+// A scope is its text: maps of scopes are asked by the text alone.
+impl PartialEq for Scope {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Scope {}
+
+impl PartialOrd for Scope {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scope {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl Hash for Scope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl Borrow<str> for Scope {
+    fn borrow(&self) -> &str {
+        &self.text
     }
 }
 

@@ -107,14 +107,22 @@ impl BaseFile {
     /// The text with every entry as `wanted` has it: tables of the base are edited where they
     /// stand, others are appended. None if nothing differs.
     pub fn write(&mut self, wanted: &BTreeMap<String, Entry>) -> Option<String> {
-        let has_entries = !self.entries.is_empty();
-        let edited = has_entries && self.edit(wanted);
-        let known: HashSet<&str> = self.prefixes().collect();
-        let added: Vec<_> = wanted.iter().filter(|(p, _)| !known.contains(p.as_str())).collect();
-        if !edited && added.is_empty() {
+        let mut standing: HashMap<&str, &Entry> = HashMap::new();
+        for (prefix, entry) in &self.entries {
+            standing.entry(prefix).or_insert(entry);
+        }
+        let added: Vec<_> =
+            wanted.iter().filter(|(prefix, _)| !standing.contains_key(prefix.as_str())).collect();
+        let is_edited = standing.iter().any(|(prefix, entry)| wanted.get(*prefix) != Some(entry));
+        if !is_edited && added.is_empty() {
             return None;
         }
-        let mut text = if edited { self.document.to_string() } else { self.text.clone() };
+        let mut text = if is_edited || standing.len() < self.entries.len() {
+            self.edit(wanted);
+            self.document.to_string()
+        } else {
+            self.text.clone()
+        };
         if !added.is_empty() {
             if !text.is_empty() {
                 text.push_str(if text.ends_with('\n') { "\n" } else { "\n\n" });
@@ -127,18 +135,20 @@ impl BaseFile {
         Some(text)
     }
 
-    /// Edits the tables that differ; says whether any did.
-    fn edit(&mut self, wanted: &BTreeMap<String, Entry>) -> bool {
-        let Some(tables) = registry_tables_mut(self.document.as_table_mut()) else { return false };
-        // The first of several tables with one prefix counts; the others follow it if it changes.
-        let mut changes: HashMap<&str, bool> = HashMap::new();
-        for (table, (prefix, entry)) in tables.iter_mut().zip(&self.entries) {
-            let Some(wanted) = wanted.get(prefix) else { continue };
-            if *changes.entry(prefix).or_insert(wanted != entry) {
+    /// Edits the tables that differ. Of several with one prefix the first counts; the others are
+    /// taken out, since the library refuses the file where they contradict an entry that does.
+    fn edit(&mut self, wanted: &BTreeMap<String, Entry>) {
+        let Some(tables) = registry_tables_mut(self.document.as_table_mut()) else { return };
+        let mut seen = HashSet::new();
+        let mut entries = self.entries.iter();
+        tables.retain(|_| entries.next().is_some_and(|(prefix, _)| seen.insert(prefix.as_str())));
+        let mut seen = HashSet::new();
+        let entries = self.entries.iter().filter(|(prefix, _)| seen.insert(prefix.as_str()));
+        for (table, (prefix, entry)) in tables.iter_mut().zip(entries) {
+            if let Some(wanted) = wanted.get(prefix).filter(|wanted| *wanted != entry) {
                 edit_table(table, prefix, entry, wanted);
             }
         }
-        changes.values().any(|changed| *changed)
     }
 }
 

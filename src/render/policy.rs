@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::engine::{self, Requirement};
 use crate::model::Meaning;
 use crate::model::scope::scopes_above;
 
@@ -25,10 +26,10 @@ pub const DEFAULT_POLICY: &str = r#"{
 /// Requirements by scope.
 type Scopes = BTreeMap<String, Value>;
 
-/// The file over a base, which must be one that the engine reads. None if nothing is added to
+/// The file over a base. None if nothing is added to
 /// the base.
 #[must_use]
-pub fn render(meaning: &Meaning, base: &Value) -> Option<String> {
+pub fn render(meaning: &Meaning, base: &engine::Policy) -> Option<String> {
     if meaning.allowed.is_none() && meaning.blocked.is_empty() {
         return None;
     }
@@ -156,16 +157,16 @@ struct Policy {
 }
 
 impl Policy {
-    fn of(base: &Value) -> Self {
-        let scopes = |value: &Value| -> Scopes {
-            let members = value.as_object().into_iter().flatten();
-            members.map(|(scope, requirements)| (scope.clone(), requirements.clone())).collect()
+    fn of(base: &engine::Policy) -> Self {
+        let list = |requirements: &[Requirement]| {
+            Value::Array(requirements.iter().map(|one| one.value.clone()).collect())
         };
-        let transports = base.get("transports").and_then(Value::as_object).into_iter().flatten();
-        Self {
-            default: base.get("default").cloned().unwrap_or_else(reject),
-            transports: transports.map(|(name, value)| (name.clone(), scopes(value))).collect(),
+        let mut transports: BTreeMap<String, Scopes> = BTreeMap::new();
+        for (transport, scope, requirements) in base.scopes() {
+            let scopes = transports.entry(transport.to_owned()).or_default();
+            scopes.insert(scope.to_owned(), list(requirements));
         }
+        Self { default: list(base.default_requirements()), transports }
     }
 
     /// One line a scope: files of thousands of entries stay readable.

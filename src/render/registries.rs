@@ -4,7 +4,7 @@
 //! entry that is written carries all that wider entries say of it. Entries of the base take
 //! part like those of the cluster.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::base::{BaseFile, Entry, Mirror};
 use crate::model::config::PullKind;
@@ -16,10 +16,10 @@ use crate::model::{Finding, Meaning, Origin, Scope, Severity};
 /// The file over its base. None if nothing is added to the base.
 #[must_use]
 pub fn render(meaning: &Meaning, base: &mut BaseFile) -> (Option<String>, Vec<Finding>) {
-    let cluster = Cluster::of(meaning);
+    let cluster = Cluster(meaning);
     let over = OverBase::of(base);
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for prefix in cluster.prefixes.iter().copied().chain(base.prefixes()) {
+    for prefix in cluster.prefixes().chain(base.prefixes()) {
         if !entries.contains_key(prefix) {
             entries.insert(prefix.to_owned(), cluster.entry(prefix, over.inherited(prefix)));
         }
@@ -30,37 +30,28 @@ pub fn render(meaning: &Meaning, base: &mut BaseFile) -> (Option<String>, Vec<Fi
     (base.write(&entries), findings)
 }
 
-/// What the cluster says, by scope.
-struct Cluster<'a> {
-    prefixes: HashSet<&'a str>,
-    insecure: HashSet<&'a str>,
-    blocked: HashSet<&'a str>,
-    sources: HashMap<&'a str, (&'a Scope, &'a Source)>,
-}
+/// What the cluster says.
+struct Cluster<'a>(&'a Meaning);
 
-impl<'a> Cluster<'a> {
-    fn of(meaning: &'a Meaning) -> Self {
-        let insecure: HashSet<&str> = meaning.insecure.keys().map(Scope::as_str).collect();
-        let repositories = meaning.blocked.keys().filter(|scope| !scope.is_single_image());
-        let blocked: HashSet<&str> = repositories.map(Scope::as_str).collect();
-        let sources: HashMap<&str, (&Scope, &Source)> =
-            meaning.sources.iter().map(|(scope, s)| (scope.as_str(), (scope, s))).collect();
-        let says = |source: &Source| {
-            [&source.digest, &source.tag]
-                .iter()
-                .any(|mirrors| !mirrors.places.is_empty() || mirrors.may_contact_source.is_some())
+impl Cluster<'_> {
+    /// The scopes that need an entry of their own.
+    fn prefixes(&self) -> impl Iterator<Item = &str> {
+        let says_something = |source: &Source| {
+            let says = |m: &Mirrors| !m.places.is_empty() || m.may_contact_source.is_some();
+            says(&source.digest) || says(&source.tag)
         };
-        let prefixes = insecure.iter().copied().chain(blocked.iter().copied());
-        let mirrored = sources.iter().filter(|(_, (_, source))| says(source));
-        let prefixes = prefixes.chain(mirrored.map(|(scope, _)| *scope)).collect();
-        Self { prefixes, insecure, blocked, sources }
+        let blocked = self.0.blocked.keys().filter(|scope| !scope.is_single_image());
+        let sources = self.0.sources.iter().filter(move |(_, source)| says_something(source));
+        let sources = sources.map(|(scope, _)| scope);
+        self.0.insecure.keys().chain(blocked).chain(sources).map(Scope::as_str)
     }
 
     /// The entry for `prefix`, given what the base alone would say of it.
     fn entry(&self, prefix: &str, base: Entry) -> Entry {
         let mut entry = base;
-        entry.insecure |= names_above(prefix).any(|a| self.insecure.contains(a.as_ref()));
-        if self.must_not_be_contacted(prefix) {
+        entry.insecure |=
+            names_above(prefix).any(|above| self.0.insecure.contains_key(above.as_ref()));
+        if self.0.is_blocked_place(prefix) {
             entry.blocked = true;
             // The engine judges `blocked` by the place that the location leads to.
             entry.location = if prefix.starts_with("*.") { "" } else { prefix }.to_owned();
@@ -77,26 +68,8 @@ impl<'a> Cluster<'a> {
         entry
     }
 
-    fn must_not_be_contacted(&self, prefix: &str) -> bool {
-        let never = |kind| {
-            let decisive = names_above(prefix)
-                .find_map(|above| self.sources.get(above.as_ref())?.1.of(kind).may_contact_source);
-            decisive == Some(false)
-        };
-        names_above(prefix).any(|above| self.blocked.contains(above.as_ref()))
-            || never(PullKind::Digest)
-            || never(PullKind::Tag)
-    }
-
-    fn source(&self, prefix: &str, kind: PullKind) -> Option<(&'a Scope, &'a Mirrors)> {
-        names_above(prefix).find_map(|above| {
-            let (scope, source) = self.sources.get(above.as_ref())?;
-            Some((*scope, source.of(kind))).filter(|(_, mirrors)| !mirrors.places.is_empty())
-        })
-    }
-
     fn mirrors(&self, prefix: &str, kind: PullKind) -> Option<Vec<Mirror>> {
-        let (source, mirrors) = self.source(prefix, kind)?;
+        let (source, mirrors) = self.0.mirrored_by(prefix, kind)?;
         let place = |mirror| Mirror {
             location: substitute(prefix, source, mirror),
             // Judged by the mirror as it is listed, not by what lies below it.
@@ -107,7 +80,7 @@ impl<'a> Cluster<'a> {
 
     /// A mirror is listed with its port, so an insecure host without port does not mean it.
     fn is_insecure_mirror(&self, location: &str) -> bool {
-        scopes_above(location).any(|above| self.insecure.contains(above.as_ref()))
+        scopes_above(location).any(|above| self.0.insecure.contains_key(above.as_ref()))
     }
 
     /// Sources whose mirrors in the base are replaced by the cluster's.
@@ -116,7 +89,8 @@ impl<'a> Cluster<'a> {
         for (prefix, entry) in &over.entries {
             for (kind, mirrors) in [(PullKind::Digest, &entry.digest), (PullKind::Tag, &entry.tag)]
             {
-                let Some((_, ours)) = self.source(prefix, kind).filter(|_| !mirrors.is_empty())
+                let Some((_, ours)) =
+                    self.0.mirrored_by(prefix, kind).filter(|_| !mirrors.is_empty())
                 else {
                     continue;
                 };

@@ -1,0 +1,69 @@
+//! What others did to the files that are ours.
+
+use std::path::PathBuf;
+
+use super::base::{Live, Origin};
+use super::error::ApplyError;
+use super::state::{Applied, Entry, sha256};
+use crate::host::Root;
+
+/// One path that is not as it was applied (rule H9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// Absolute, as the host sees it.
+    pub path: PathBuf,
+    /// What became of it.
+    pub kind: DriftKind,
+}
+
+/// What became of a file of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DriftKind {
+    /// It is gone.
+    Missing,
+    /// It has other bytes.
+    Content,
+    /// It has these permission bits.
+    Mode(u32),
+    /// Something other than a regular file took its place.
+    NotAFile,
+    /// Something is where nothing shall be.
+    Unexpected,
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+/// Compares the live files with the applied set, not with a desired one (rule H9).
+///
+/// # Errors
+/// The state cannot be read.
+pub fn drift(root: &Root) -> Result<Vec<Drift>, ApplyError> {
+    let applied = Applied::load(root)?;
+    let differing = |(path, entry): (PathBuf, Entry)| {
+        drift_of(root, &path, &entry).map(|kind| Drift { path, kind })
+    };
+    Ok(applied.set.files.into_iter().filter_map(differing).collect())
+}
+
+fn drift_of(root: &Root, path: &std::path::Path, entry: &Entry) -> Option<DriftKind> {
+    let live = match Live::read(root, path) {
+        Ok(live) => live,
+        Err(error) if error.cause == crate::host::Cause::NotAFile => {
+            return Some(DriftKind::NotAFile);
+        }
+        Err(error) => return Some(DriftKind::Unreadable(error.cause.to_string())),
+    };
+    match (entry, live.origin) {
+        (Entry::Absent, Origin::Absent) => None,
+        (Entry::Absent, _) => Some(DriftKind::Unexpected),
+        (Entry::File { .. }, Origin::Absent) => Some(DriftKind::Missing),
+        (Entry::File { .. }, Origin::Link { .. }) => Some(DriftKind::NotAFile),
+        (Entry::File { sha256: wanted, .. }, _) if *wanted != sha256(&live.bytes) => {
+            Some(DriftKind::Content)
+        }
+        (Entry::File { mode: wanted, .. }, Origin::File { mode, .. }) if *wanted != mode => {
+            Some(DriftKind::Mode(mode))
+        }
+        (Entry::File { .. }, Origin::File { .. }) => None,
+    }
+}

@@ -1,0 +1,166 @@
+//! Apply, roll back, revert: the changes of the host that a caller can ask for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::base::{Origin, copy_of, origins_file};
+use super::change::{Files, Planned, State, entries, files_of, plan, stored_files};
+use super::error::ApplyError;
+use super::lock::Lock;
+use super::outcome::{Outcome, Warning};
+use super::state::{AppliedSet, Digests, encode, held_file, load};
+use super::transaction::{Edit, Put, Recovery, commit, recover};
+use crate::host::{Owner, Root};
+use crate::render::FileSet;
+
+/// What shall be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    /// What each managed path shall hold. A path of ours that it does not name becomes the
+    /// host's own again.
+    pub files: &'r FileSet,
+    /// The digests of the configuration that the files come from.
+    pub digests: &'r Digests,
+    /// Paths at or below these that `files` does not name stay as applied (rules D4, K2).
+    pub keep: &'r [PathBuf],
+}
+
+/// The sole right to change a host, with nothing half-done.
+#[derive(Debug)]
+pub struct Session<'r> {
+    root: &'r Root,
+    recovery: Recovery,
+    _lock: Lock,
+}
+
+impl<'r> Session<'r> {
+    /// Takes the lock, waiting for at most `patience`, and finishes or undoes what a crash left.
+    ///
+    /// # Errors
+    /// [`ApplyError::Locked`]; [`ApplyError::Newer`] where a newer agent's journal waits; or
+    /// the state cannot be written.
+    pub fn open(root: &'r Root, patience: Duration) -> Result<Self, ApplyError> {
+        let lock = Lock::take(root, patience)?;
+        let recovery = recover(root)?;
+        Ok(Self { root, recovery, _lock: lock })
+    }
+
+    /// What became of a transaction that a crash had left half-done.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+
+    /// Makes the host hold what is asked for, all or nothing (rule H1). Nothing is written
+    /// where nothing differs (rule H2). Whether the digests are [`held`] is the caller's to
+    /// ask: an apply is the explicit retry that ends a hold.
+    ///
+    /// # Errors
+    /// The managed files are as they were then, but for [`ApplyError::Unfinished`].
+    pub fn apply(&self, request: Request<'_>) -> Result<Outcome, ApplyError> {
+        let planned = plan_apply(self.root, request)?;
+        self.execute(planned)
+    }
+
+    /// Goes back to the set before the last apply that changed files, and holds the digests
+    /// that were applied (rule X3). `None`: there is nothing to go back to.
+    ///
+    /// # Errors
+    /// As [`Session::apply`].
+    pub fn rollback(&self) -> Result<Option<Outcome>, ApplyError> {
+        let now = State::load(self.root)?;
+        let Some(previous) = now.previous.clone() else {
+            return Ok(None);
+        };
+        let files = stored_files(self.root, &previous)?;
+        let mut next = State { held: now.applied.set.digests.clone(), ..State::default() };
+        next.applied.set = previous;
+        self.execute(plan(self.root, &now, &files, next)?).map(Some)
+    }
+
+    /// Gives every path back to the host and forgets everything (rules R1, X3); only what
+    /// others wrote over our files stays kept.
+    ///
+    /// # Errors
+    /// As [`Session::apply`].
+    pub fn revert(&self) -> Result<Outcome, ApplyError> {
+        let now = State::load(self.root)?;
+        self.execute(plan(self.root, &now, &Files::new(), State::default())?)
+    }
+
+    /// Makes `bytes` the base of a path that is ours (`base adopt`, rule R1); the file itself
+    /// changes with the next apply.
+    ///
+    /// # Errors
+    /// [`ApplyError::NoBase`] where the path is the host's own; else as [`Session::apply`].
+    pub fn replace_base(&self, path: &Path, bytes: Vec<u8>) -> Result<(), ApplyError> {
+        let mut base = State::load(self.root)?.base;
+        let origin =
+            base.origins.get_mut(path).ok_or_else(|| ApplyError::NoBase(path.to_owned()))?;
+        let (mode, owner) = match *origin {
+            Origin::File { mode, owner } => (mode, owner),
+            Origin::Link { .. } | Origin::Absent => (0o644, Owner::ours()),
+        };
+        *origin = Origin::File { mode, owner };
+        let file =
+            |path, bytes, mode| Edit { path, put: Put::File { bytes, mode, owner: Owner::ours() } };
+        let records = encode(&origins_file(), &base)?;
+        let edits = vec![file(copy_of(path), bytes, mode), file(origins_file(), records, 0o644)];
+        self.execute(Planned { edits, ..Planned::default() }).map(drop)
+    }
+
+    /// Ends the hold of a rollback (`retry`); false where there is none.
+    ///
+    /// # Errors
+    /// As [`Session::apply`].
+    pub fn release_hold(&self) -> Result<bool, ApplyError> {
+        if held(self.root)?.is_none() {
+            return Ok(false);
+        }
+        let edits = vec![Edit { path: held_file(), put: Put::Nothing }];
+        self.execute(Planned { edits, ..Planned::default() })?;
+        Ok(true)
+    }
+
+    fn execute(&self, planned: Planned) -> Result<Outcome, ApplyError> {
+        let Planned { edits, remove_dirs, mut outcome } = planned;
+        if edits.is_empty() && remove_dirs.is_empty() {
+            return Ok(outcome);
+        }
+        let untidied = commit(self.root, &edits, remove_dirs)?;
+        outcome.warnings.extend(untidied.map(Warning::Untidied));
+        Ok(outcome)
+    }
+}
+
+/// What [`Session::apply`] would do. Takes no lock and writes nothing.
+///
+/// # Errors
+/// The host or the state cannot be read.
+pub fn preview(root: &Root, request: Request<'_>) -> Result<Outcome, ApplyError> {
+    plan_apply(root, request).map(|planned| planned.outcome)
+}
+
+/// The digests that a rollback went away from: not to be applied again until the documents
+/// change or somebody asks for it (rule X3).
+///
+/// # Errors
+/// The state cannot be read.
+pub fn held(root: &Root) -> Result<Option<Digests>, ApplyError> {
+    load(root, &held_file())
+}
+
+fn plan_apply(root: &Root, request: Request<'_>) -> Result<Planned, ApplyError> {
+    let now = State::load(root)?;
+    let files = files_of(root, &now, request.files, request.keep)?;
+    let mut next = State::default();
+    next.applied.set =
+        AppliedSet { digests: Some(request.digests.clone()), files: entries(&files) };
+    // A step back is a step of files: other documents with the same meaning are none.
+    next.previous = if next.applied.set.files == now.applied.set.files {
+        now.previous.clone()
+    } else {
+        Some(now.applied.set.clone())
+    };
+    plan(root, &now, &files, next)
+}

@@ -1,0 +1,156 @@
+//! The agent's own files below the state directory, and their format (rule H12).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::error::ApplyError;
+use crate::host::Root;
+
+/// Where the agent keeps its state, below the root.
+pub const STATE_DIR: &str = "/var/lib/image-config-agent";
+
+/// The format of every file of the state; a newer one is left untouched.
+const FORMAT: u64 = 1;
+
+/// The digests of a configuration (rule D7), given by the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Over everything that has a meaning.
+    pub configuration: String,
+    /// The same without the trusted CAs: holds go by this one (rule X3).
+    pub without_cas: String,
+}
+
+/// What the applied set says of one path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entry {
+    /// A file of ours.
+    File {
+        /// The digest of its bytes, in hexadecimal; they are kept under this name.
+        sha256: String,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Nothing, although the host had something there.
+    Absent,
+}
+
+/// Files that were applied together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedSet {
+    /// The configuration they came from; none before the first apply.
+    pub digests: Option<Digests>,
+    /// Every path that is not the host's own.
+    pub files: BTreeMap<PathBuf, Entry>,
+}
+
+/// `applied.json`: what of the host is ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The files.
+    #[serde(flatten)]
+    pub set: AppliedSet,
+    /// Directories that the agent made; removed once they are empty (rule R9).
+    pub directories: BTreeSet<PathBuf>,
+}
+
+impl Applied {
+    /// Reads what is applied; nothing on a host that the agent never wrote to.
+    ///
+    /// # Errors
+    /// [`ApplyError::Newer`], [`ApplyError::Damaged`], or the file cannot be read.
+    pub fn load(root: &Root) -> Result<Self, ApplyError> {
+        Ok(load(root, &applied_file())?.unwrap_or_default())
+    }
+}
+
+/// Bytes of an applied set, from the store.
+///
+/// # Errors
+/// [`ApplyError::Damaged`] where they are missing or others than their name says.
+pub(super) fn read_content(root: &Root, sha256: &str) -> Result<Vec<u8>, ApplyError> {
+    let file = content_file(sha256);
+    match root.read(&file)? {
+        Some(bytes) if self::sha256(&bytes) == sha256 => Ok(bytes),
+        Some(_) => Err(ApplyError::Damaged { file, why: "its digest is another".into() }),
+        None => Err(ApplyError::Damaged { file, why: "it is missing".into() }),
+    }
+}
+
+/// The digest of some bytes, in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a file of the state; `None` where it is missing.
+pub(super) fn load<T: DeserializeOwned>(root: &Root, file: &Path) -> Result<Option<T>, ApplyError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u64,
+    }
+    let damaged = |error: serde_json::Error| ApplyError::Damaged {
+        file: file.to_owned(),
+        why: error.to_string(),
+    };
+    let Some(bytes) = root.read(file)? else {
+        return Ok(None);
+    };
+    // The version alone first: the rest of a newer file may be of any shape.
+    let Version { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if format > FORMAT {
+        let file = file.to_owned();
+        return Err(ApplyError::Newer { file, found: format, supported: FORMAT });
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+/// The bytes of a file of the state.
+pub(super) fn encode<T: Serialize>(file: &Path, body: &T) -> Result<Vec<u8>, ApplyError> {
+    #[derive(Serialize)]
+    struct Versioned<'b, T> {
+        format: u64,
+        #[serde(flatten)]
+        body: &'b T,
+    }
+    let mut bytes =
+        serde_json::to_vec_pretty(&Versioned { format: FORMAT, body }).map_err(|error| {
+            ApplyError::Unencodable { file: file.to_owned(), why: error.to_string() }
+        })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// A file of the state by name.
+pub(super) fn state_file(name: &str) -> PathBuf {
+    Path::new(STATE_DIR).join(name)
+}
+
+pub(super) fn applied_file() -> PathBuf {
+    state_file("applied.json")
+}
+
+/// The set before the last apply.
+pub(super) fn previous_file() -> PathBuf {
+    state_file("previous.json")
+}
+
+/// The digests that a rollback went away from.
+pub(super) fn held_file() -> PathBuf {
+    state_file("held.json")
+}
+
+/// The bytes of an applied file, by digest.
+pub(super) fn content_file(sha256: &str) -> PathBuf {
+    state_file("content").join(sha256)
+}
+
+/// `path` below a directory of the state.
+pub(super) fn mirrored(dir: &str, path: &Path) -> PathBuf {
+    state_file(dir).join(path.strip_prefix("/").unwrap_or(path))
+}

@@ -1,0 +1,98 @@
+//! CRI-O's own settings, as far as they bear on images.
+
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, TableLike};
+
+use super::paths::Paths;
+use super::root::{Content, Root};
+use super::snapshot::{Listing, NamedFile, walk};
+
+/// What CRI-O's settings say; `None` where no file sets it and CRI-O's default holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crio {
+    /// The policy it judges images by; unset or empty: the library's standard path (R10).
+    pub signature_policy: Option<PathBuf>,
+    /// Where policies a namespace lie.
+    pub signature_policy_dir: Option<PathBuf>,
+    /// What becomes of short names: `enforcing` by default (R11).
+    pub short_name_mode: Option<String>,
+    /// The image of the pods' pause container.
+    pub pause_image: Option<String>,
+    /// At a level above info a reload cannot be confirmed (H7).
+    pub log_level: Option<String>,
+    /// A pattern that log lines must match (H7).
+    pub log_filter: Option<String>,
+    /// Files that are there but cannot be read or parsed: CRI-O would not start with them.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+impl Crio {
+    /// Reads crio.conf, then every file below crio.conf.d.
+    ///
+    /// CRI-O takes each regular file there whatever its name, also in sub-directories, in
+    /// the order of Go's filepath.Walk; the last that sets a key wins
+    /// (`pkg/config/config.go`, `UpdateFromPath`).
+    #[must_use]
+    pub fn read(root: &Root, paths: &Paths) -> Self {
+        let mut crio = Self::default();
+        crio.merge(&paths.crio_conf, root.content(&paths.crio_conf));
+        match walk(root, &paths.crio_conf_d, true, &|_| true) {
+            Listing::Files(files) => {
+                for NamedFile { path, content } in files {
+                    crio.merge(&path, content);
+                }
+            }
+            Listing::Unreadable(why) => crio.unreadable.push((paths.crio_conf_d.clone(), why)),
+        }
+        crio
+    }
+
+    /// Takes over what one file sets.
+    fn merge(&mut self, path: &Path, content: Content) {
+        let parsed = match content {
+            Content::Absent => return,
+            Content::Unreadable(why) => Err(why),
+            Content::Bytes(bytes) => parse(bytes),
+        };
+        let document = match parsed {
+            Ok(document) => document,
+            Err(why) => return self.unreadable.push((path.to_owned(), why)),
+        };
+        let Some(crio) = get(document.as_table(), "crio").and_then(Item::as_table_like) else {
+            return;
+        };
+        let text = |table: &str, key: &str| -> Option<String> {
+            let table = get(crio, table)?.as_table_like()?;
+            Some(get(table, key)?.as_str()?.to_owned())
+        };
+        let set = |field: &mut Option<String>, table, key| {
+            if let Some(value) = text(table, key) {
+                *field = Some(value);
+            }
+        };
+        let set_path = |field: &mut Option<PathBuf>, key| {
+            if let Some(value) = text("image", key) {
+                *field = (!value.is_empty()).then(|| value.into());
+            }
+        };
+        set_path(&mut self.signature_policy, "signature_policy");
+        set_path(&mut self.signature_policy_dir, "signature_policy_dir");
+        set(&mut self.short_name_mode, "image", "short_name_mode");
+        set(&mut self.pause_image, "image", "pause_image");
+        set(&mut self.log_level, "runtime", "log_level");
+        set(&mut self.log_filter, "runtime", "log_filter");
+    }
+}
+
+fn parse(bytes: Vec<u8>) -> Result<DocumentMut, String> {
+    let text = String::from_utf8(bytes).map_err(|error| error.to_string())?;
+    text.parse::<DocumentMut>().map_err(|error| error.to_string().trim_end().to_owned())
+}
+
+/// The value of a key, which the library of CRI-O finds in any case of letters.
+fn get<'t>(table: &'t dyn TableLike, key: &str) -> Option<&'t Item> {
+    table.get(key).or_else(|| {
+        table.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, item)| item)
+    })
+}

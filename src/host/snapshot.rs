@@ -1,0 +1,198 @@
+//! Everything the engine reads, read once into plain values.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::crio::Crio;
+use super::paths::Paths;
+use super::root::{Content, Node, Root};
+
+/// The host as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `registries.conf`.
+    pub registries_conf: Content,
+    /// What stands in for it where it is absent.
+    pub vendor_registries_conf: Content,
+    /// Its drop-ins, in the order in which the engine reads them.
+    pub drop_ins: Listing,
+    /// The drop-ins of further directories, each with its directory.
+    pub other_drop_ins: Vec<(PathBuf, Listing)>,
+    /// `/etc/containers/policy.json`.
+    pub policy: Content,
+    /// What stands in for it where it is absent.
+    pub vendor_policy: Content,
+    /// CRI-O's settings.
+    pub crio: Crio,
+    /// CRI-O's policy, where its settings name another file than `policy` (rule R10).
+    pub crio_policy: Option<NamedFile>,
+    /// `NAMESPACE.json` files that replace CRI-O's policy for a namespace (rule R10).
+    pub namespace_policies: Listing,
+    /// The trees of trusted CAs, in the order in which the engine asks them.
+    pub certs: Vec<CertsDir>,
+}
+
+/// A file and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Absolute, as the host sees it.
+    pub path: PathBuf,
+    /// Its bytes; never [`Content::Absent`] in a [`Listing`].
+    pub content: Content,
+}
+
+/// The files of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// In the order in which they are read; none where the directory is missing.
+    Files(Vec<NamedFile>),
+    /// The directory cannot be read, and why.
+    Unreadable(String),
+}
+
+/// One `certs.d` tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertsDir {
+    /// Absolute, as the host sees it.
+    pub path: PathBuf,
+    /// Its entries by name, `HOST` or `HOST:PORT`; an error where the tree cannot be read.
+    pub hosts: Result<BTreeMap<String, HostCerts>, String>,
+}
+
+/// What a `certs.d` tree holds for one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostCerts {
+    /// A directory. An empty one counts too: it masks the same host in later trees.
+    Dir {
+        /// Every `*.crt`, a CA, by name.
+        cas: BTreeMap<String, Content>,
+        /// The names of all else in it; keys and client certificates are not read.
+        others: Vec<String>,
+    },
+    /// Something that is no directory, or cannot be read: pulls from this host fail.
+    Unreadable(String),
+}
+
+impl Snapshot {
+    /// Reads the host. What cannot be read is part of the answer, as the engine stumbles over it too.
+    #[must_use]
+    pub fn read(root: &Root, paths: &Paths) -> Self {
+        let crio = Crio::read(root, paths);
+        let crio_policy = crio
+            .signature_policy
+            .clone()
+            .filter(|path| *path != paths.policy)
+            .map(|path| NamedFile { content: root.content(&path), path });
+        let policies = crio.signature_policy_dir.as_ref().unwrap_or(&paths.crio_policies);
+        let is_json = |name: &OsStr| name.as_encoded_bytes().ends_with(b".json");
+        Self {
+            registries_conf: root.content(&paths.registries_conf),
+            vendor_registries_conf: root.content(&paths.vendor_registries_conf),
+            drop_ins: drop_ins(root, &paths.registries_conf_d),
+            other_drop_ins: paths
+                .other_drop_ins
+                .iter()
+                .map(|dir| (dir.clone(), drop_ins(root, dir)))
+                .collect(),
+            policy: root.content(&paths.policy),
+            vendor_policy: root.content(&paths.vendor_policy),
+            namespace_policies: walk(root, policies, false, &is_json),
+            certs: [&paths.masking_certs_d, &paths.certs_d]
+                .into_iter()
+                .map(|dir| CertsDir { path: dir.clone(), hosts: certs(root, dir) })
+                .collect(),
+            crio,
+            crio_policy,
+        }
+    }
+}
+
+/// The drop-ins of a directory as containers/image collects them (`sysregistriesv2`,
+/// `getConfigFiles`): `*.conf`, hidden ones too, not in sub-directories.
+fn drop_ins(root: &Root, dir: &Path) -> Listing {
+    walk(root, dir, false, &|name| name.as_encoded_bytes().ends_with(b".conf"))
+}
+
+/// The files below `dir` as Go's filepath.WalkDir meets them: names in byte order, links
+/// read but not descended. A `dir` that is itself a link is not walked by Go, so it is empty here;
+/// a dangling link among the files is skipped, as the engine does.
+pub(super) fn walk(
+    root: &Root,
+    dir: &Path,
+    recursive: bool,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Listing {
+    let mut files = Vec::new();
+    match collect(root, dir, recursive, wanted, &mut files) {
+        Ok(()) => Listing::Files(files),
+        Err(error) => Listing::Unreadable(error.to_string()),
+    }
+}
+
+fn collect(
+    root: &Root,
+    dir: &Path,
+    recursive: bool,
+    wanted: &dyn Fn(&OsStr) -> bool,
+    files: &mut Vec<NamedFile>,
+) -> Result<(), super::HostError> {
+    if root.node(dir)? != Some(Node::Dir) {
+        return Ok(());
+    }
+    for name in root.list(dir)?.unwrap_or_default() {
+        let path = dir.join(&name);
+        if root.node(&path)? == Some(Node::Dir) {
+            if recursive {
+                collect(root, &path, recursive, wanted, files)?;
+            }
+        } else if wanted(&name) {
+            let content = root.content(&path);
+            if content != Content::Absent {
+                files.push(NamedFile { path, content });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The hosts of a `certs.d` tree. Names that are not UTF-8 are no host's.
+fn certs(root: &Root, dir: &Path) -> Result<BTreeMap<String, HostCerts>, String> {
+    let names = root.list(dir).map_err(|error| error.to_string())?.unwrap_or_default();
+    let mut hosts = BTreeMap::new();
+    for name in names.into_iter().filter_map(|name| name.into_string().ok()) {
+        let path = dir.join(&name);
+        match root.follow(&path) {
+            // A dangling link: the engine sees no such host.
+            Ok(None) => {}
+            Ok(Some(Node::Dir)) => {
+                hosts.insert(name, host_certs(root, &path));
+            }
+            Ok(Some(_)) => {
+                hosts.insert(name, HostCerts::Unreadable("it is not a directory".into()));
+            }
+            Err(error) => {
+                hosts.insert(name, HostCerts::Unreadable(error.cause.to_string()));
+            }
+        }
+    }
+    Ok(hosts)
+}
+
+fn host_certs(root: &Root, dir: &Path) -> HostCerts {
+    let names = match root.list(dir) {
+        Ok(names) => names.unwrap_or_default(),
+        Err(error) => return HostCerts::Unreadable(error.cause.to_string()),
+    };
+    let (mut cas, mut others) = (BTreeMap::new(), Vec::new());
+    for name in names {
+        let name = name.to_string_lossy().into_owned();
+        if name.ends_with(".crt") {
+            let content = root.content(&dir.join(&name));
+            cas.insert(name, content);
+        } else {
+            others.push(name);
+        }
+    }
+    HostCerts::Dir { cas, others }
+}

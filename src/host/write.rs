@@ -1,0 +1,208 @@
+//! The few operations that change the host; each on one path inside the root.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, mkdirat};
+use nix::unistd::{
+    Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, symlinkat, unlinkat,
+};
+
+use super::error::{Cause, HostError};
+use super::root::{Node, Root};
+
+/// Who owns a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+impl Owner {
+    /// Whom this process runs as: root on a host, so that managed files are root:root.
+    #[must_use]
+    pub fn ours() -> Self {
+        Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
+    }
+}
+
+impl Root {
+    /// Creates a file that must not exist yet, and makes its content durable.
+    ///
+    /// # Errors
+    /// When it exists or cannot be written; what was created then stays for the caller to remove.
+    pub fn create(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        mode: u32,
+        owner: Owner,
+    ) -> Result<(), HostError> {
+        let fail = |errno| HostError::new("write", path, errno);
+        let (parent, name) = self.parent(path, "write")?;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = openat(&parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(fail)?;
+        let mut file = File::from(fd);
+        file.write_all(bytes).map_err(|error| HostError::io("write", path, &error))?;
+        let stat = fstat(&file).map_err(fail)?;
+        if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid) {
+            fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
+                .map_err(fail)?;
+        }
+        // After the change of owner, which drops set-id bits.
+        fchmod(&file, Mode::from_bits_truncate(mode)).map_err(fail)?;
+        fsync(&file).map_err(fail)
+    }
+
+    /// Opens a file for reading and writing, an empty new one where there is none.
+    ///
+    /// # Errors
+    /// When a link or a directory stands there, or the kernel refuses.
+    pub fn open_or_create(&self, path: &Path) -> Result<File, HostError> {
+        let (parent, name) = self.parent(path, "open")?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map(File::from)
+            .map_err(|errno| HostError::new("open", path, errno))
+    }
+
+    /// Creates a symbolic link that must not exist yet.
+    ///
+    /// # Errors
+    /// When it exists or its directory cannot be written.
+    pub fn create_link(&self, path: &Path, target: &Path) -> Result<(), HostError> {
+        let (parent, name) = self.parent(path, "link")?;
+        symlinkat(target, &parent, name).map_err(|errno| HostError::new("link", path, errno))
+    }
+
+    /// Gives the file or link `from` a second name `to`, which must not exist yet.
+    ///
+    /// # Errors
+    /// When `from` is missing, or the two are on different file systems.
+    pub fn hard_link(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        let (old_parent, old) = self.parent(from, "keep")?;
+        let (new_parent, new) = self.parent(to, "keep")?;
+        linkat(&old_parent, old, &new_parent, new, AtFlags::empty())
+            .map_err(|errno| HostError::new("keep", from, errno))
+    }
+
+    /// Renames `from` to `to`, in place of what stands there; false where `from` is missing.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<bool, HostError> {
+        let Some((old_parent, old)) = present(self.parent(from, "replace"))? else {
+            return Ok(false);
+        };
+        let (new_parent, new) = self.parent(to, "replace")?;
+        present(
+            renameat(&old_parent, old, &new_parent, new)
+                .map_err(|errno| HostError::new("replace", to, errno)),
+        )
+        .map(|renamed| renamed.is_some())
+    }
+
+    /// Removes a file or link; false where there is none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove(&self, path: &Path) -> Result<bool, HostError> {
+        self.unlink(path, UnlinkatFlags::NoRemoveDir)
+    }
+
+    /// Removes an empty directory; false where there is none or something is in it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_dir(&self, path: &Path) -> Result<bool, HostError> {
+        match self.unlink(path, UnlinkatFlags::RemoveDir) {
+            Err(HostError { cause: Cause::Errno(Errno::ENOTEMPTY | Errno::EEXIST), .. }) => {
+                Ok(false)
+            }
+            other => other,
+        }
+    }
+
+    fn unlink(&self, path: &Path, flags: UnlinkatFlags) -> Result<bool, HostError> {
+        let Some((parent, name)) = present(self.parent(path, "remove"))? else {
+            return Ok(false);
+        };
+        present(
+            unlinkat(&parent, name, flags).map_err(|errno| HostError::new("remove", path, errno)),
+        )
+        .map(|removed| removed.is_some())
+    }
+
+    /// Creates a directory with mode 0755; false where one is already.
+    ///
+    /// # Errors
+    /// When something else stands there, or its parent is missing or cannot be written.
+    pub fn make_dir(&self, path: &Path) -> Result<bool, HostError> {
+        let fail = |cause: Cause| HostError::new("make the directory", path, cause);
+        let (parent, name) = self.parent(path, "make the directory")?;
+        let mode = Mode::from_bits_truncate(0o755);
+        match mkdirat(&parent, name, mode) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) if self.follow(path)? == Some(Node::Dir) => return Ok(false),
+            Err(Errno::EEXIST) => return Err(fail(Cause::NotADirectory)),
+            Err(errno) => return Err(fail(errno.into())),
+        }
+        // mkdir heeds the umask.
+        fchmodat(&parent, name, mode, FchmodatFlags::FollowSymlink)
+            .map_err(|errno| fail(errno.into()))?;
+        Ok(true)
+    }
+
+    /// Makes the names in a directory durable; false where there is no such directory.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sync_dir(&self, path: &Path) -> Result<bool, HostError> {
+        let fail = |errno| HostError::new("sync", path, errno);
+        let opened = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(fail);
+        let Some(fd) = present(opened)? else {
+            return Ok(false);
+        };
+        fsync(fd).map_err(fail)?;
+        Ok(true)
+    }
+
+    /// The deepest directory on the way to the file `path` that exists, and those below it
+    /// that are missing, outermost first.
+    ///
+    /// # Errors
+    /// When something that is not a directory stands in the way.
+    pub fn way_to(&self, path: &Path) -> Result<(PathBuf, Vec<PathBuf>), HostError> {
+        let mut missing = Vec::new();
+        for dir in path.ancestors().skip(1) {
+            let blocked = || HostError::new("reach", dir, Cause::NotADirectory);
+            match self.follow(dir) {
+                Ok(Some(Node::Dir)) => {
+                    missing.reverse();
+                    return Ok((dir.to_owned(), missing));
+                }
+                Ok(None) if self.node(dir)?.is_none() => missing.push(dir.to_owned()),
+                // A file, or a link that leads nowhere.
+                Ok(_) => return Err(blocked()),
+                Err(error) if error.cause == Cause::NotADirectory => return Err(blocked()),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(HostError::new("reach", path, Cause::BadPath))
+    }
+}
+
+/// `None` in place of "no such file or directory".
+fn present<T>(result: Result<T, HostError>) -> Result<Option<T>, HostError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(HostError { cause: Cause::Errno(Errno::ENOENT), .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

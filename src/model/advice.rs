@@ -1,0 +1,271 @@
+//! What the API documents warn of: a configuration that is valid but will not do what its
+//! author expects. docs/chapter.md lists the notes and warnings this goes back to.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::config::{ClusterConfig, Entry, MirrorSet};
+use super::scope::{names_above, scopes_above};
+use super::{Finding, Meaning, Origin, Scope, Severity};
+
+/// Registries that anybody can push to or that want credentials of their own.
+const PUBLIC: [&str; 4] =
+    ["docker.io", "quay.io", "registry.access.redhat.com", "registry.redhat.io"];
+
+/// Registries that an OpenShift payload comes from.
+const PAYLOAD: [&str; 2] = ["quay.io", "registry.redhat.io"];
+
+/// All advice about `config`; `short_name_mode` is the engine's, where it is known.
+#[must_use]
+pub fn advise(
+    config: &ClusterConfig,
+    meaning: &Meaning,
+    short_name_mode: Option<&str>,
+) -> Vec<Finding> {
+    let mut advice = Advice { config, findings: Vec::new() };
+    advice.lists();
+    if let Some(allowed) = &config.allowed {
+        advice.allowed(allowed);
+    }
+    advice.blocked();
+    advice.search(meaning, short_name_mode.unwrap_or("enforcing"));
+    for set in &config.mirrors {
+        advice.mirror_set(set, meaning);
+    }
+    advice.insecure_below_mirrors();
+    advice.findings
+}
+
+/// Scopes, and which scopes have one of them above, at or below them in policy.json.
+struct ScopeSet<'a> {
+    scopes: HashSet<&'a str>,
+    above: HashSet<String>,
+}
+
+impl<'a> ScopeSet<'a> {
+    fn of(scopes: impl Iterator<Item = &'a Scope>) -> Self {
+        let scopes: HashSet<&str> = scopes.map(Scope::as_str).collect();
+        let above = scopes.iter().flat_map(|s| scopes_above(s)).map(String::from).collect();
+        Self { scopes, above }
+    }
+
+    fn covers(&self, scope: &str) -> bool {
+        scopes_above(scope).any(|above| self.scopes.contains(above.as_ref()))
+    }
+
+    fn touches(&self, scope: &str) -> bool {
+        self.covers(scope) || self.above.contains(scope)
+    }
+}
+
+struct Advice<'a> {
+    config: &'a ClusterConfig,
+    findings: Vec<Finding>,
+}
+
+impl Advice<'_> {
+    fn push(
+        &mut self,
+        severity: Severity,
+        name: &'static str,
+        at: (&Origin, &str),
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let (origin, value) = at;
+        self.findings.push(Finding::new(severity, name, origin.clone(), why, fix).about(value));
+    }
+
+    /// Advice that is given once a list.
+    fn lists(&mut self) {
+        if let Some(entry) = self.config.insecure.first() {
+            let why = "registries in this list are reached without a check of who answers.";
+            let fix = "Give them a certificate, and trust its CA with additionalTrustedCA.";
+            self.push(Severity::Info, "InsecureRegistry", at(entry), why, fix);
+        }
+        let tagged = self.config.blocked.iter().find(|entry| entry.scope.is_single_image());
+        if let Some(entry) = self.config.allowed.iter().flatten().next().or(tagged) {
+            let why = "pushes are stopped for a blocked registry alone: not outside \
+                       allowedRegistries, and not to a blocked tag or digest.";
+            let fix = "Guard pushes in the registry.";
+            self.push(Severity::Info, "PushNotStopped", at(entry), why, fix);
+        }
+    }
+
+    fn allowed(&mut self, allowed: &[Entry]) {
+        let Some(first) = allowed.first() else { return };
+        let set = ScopeSet::of(allowed.iter().map(|entry| &entry.scope));
+        let config = self.config;
+        for entry in config.insecure.iter().filter(|e| !set.touches(e.scope.as_str())) {
+            let why = "the registry is listed as insecure but not as allowed: its images are \
+                       refused.";
+            let fix = "Add it to allowedRegistries, or remove it.";
+            self.push(Severity::Warning, "InsecureNotAllowed", at(entry), why, fix);
+        }
+        for entry in config.search.iter().flatten().filter(|e| !set.touches(e.scope.as_str())) {
+            let why = "the registry is searched for short names, but its images are refused.";
+            let fix = "Add it to allowedRegistries, or remove it from the search list.";
+            self.push(Severity::Warning, "SearchRegistryNotAllowed", at(entry), why, fix);
+        }
+        if let Some((host, _)) = &config.internal_registry
+            && !set.touches(host)
+        {
+            let why = "the internal registry is not in the list: images built in the cluster are \
+                       refused.";
+            self.push(
+                Severity::Warning,
+                "InternalRegistryNotAllowed",
+                (&first.origin, host),
+                why,
+                "Add it.",
+            );
+        }
+        self.payload_allowed(first, &set);
+    }
+
+    fn payload_allowed(&mut self, first: &Entry, set: &ScopeSet<'_>) {
+        let config = self.config;
+        let release = config.release.as_ref().map(|(image, _)| image);
+        if let Some(image) = release.filter(|image| !set.covers(&image.to_string())) {
+            let why = "the release image is not in the list: this node could not be upgraded or \
+                       repaired.";
+            let fix = "Add its repository, and those of the payload's other images.";
+            self.push(
+                Severity::Warning,
+                "PayloadNotAllowed",
+                (&first.origin, image.name()),
+                why,
+                fix,
+            );
+        }
+        if release.is_none_or(|image| PAYLOAD.contains(&image.host())) {
+            for host in PAYLOAD.into_iter().filter(|host| !set.touches(host)) {
+                let why = "OpenShift's own images come from this registry, which is not in the \
+                           list.";
+                let fix = "Add it, unless the cluster's images come from elsewhere.";
+                let at = (&first.origin, host);
+                self.push(Severity::Warning, "RedHatRegistryNotAllowed", at, why, fix);
+            }
+        }
+    }
+
+    fn blocked(&mut self) {
+        let config = self.config;
+        let mirrored = config.mirrors.iter().filter(|set| !set.mirrors.is_empty());
+        let above_sources: HashSet<String> =
+            mirrored.flat_map(|set| names_above(set.source.as_str())).map(String::from).collect();
+        for entry in &config.blocked {
+            let (scope, text) = (&entry.scope, entry.scope.as_str());
+            if let Some((host, _)) = &config.internal_registry
+                && scope.covers_name(host)
+            {
+                let why = "it covers the internal registry: images built in the cluster are \
+                           refused.";
+                self.push(
+                    Severity::Warning,
+                    "InternalRegistryBlocked",
+                    at(entry),
+                    why,
+                    "Remove it.",
+                );
+            }
+            if config.release.is_none() && PAYLOAD.iter().any(|host| scope.covers_name(host)) {
+                let why = "OpenShift's own images come from a registry that it covers, and no \
+                           release image is known that could be spared.";
+                let fix = "Remove it, or pass --release-image.";
+                self.push(Severity::Warning, "RedHatRegistryBlocked", at(entry), why, fix);
+            }
+            let is_payload =
+                config.release.as_ref().is_some_and(|(image, _)| scope.covers_name(image.name()));
+            if above_sources.contains(text) && !is_payload {
+                let why = "it covers a mirrored source, whose images are refused all the same: \
+                           the engine judges an image by its own name.";
+                let fix = "To pull from mirrors alone, set mirrorSourcePolicy NeverContactSource \
+                           in place of this entry.";
+                self.push(Severity::Warning, "BlockedAndMirrored", at(entry), why, fix);
+            }
+        }
+    }
+
+    fn search(&mut self, meaning: &Meaning, short_name_mode: &str) {
+        let config = self.config;
+        let Some(search) = &config.search else { return };
+        for entry in search {
+            if PUBLIC.contains(&entry.scope.as_str()) {
+                let why = "short names are searched in a public registry: anybody could own the \
+                           name there, and it may want credentials.";
+                let fix = "Use full names for images of public registries.";
+                self.push(Severity::Warning, "PublicSearchRegistry", at(entry), why, fix);
+            }
+            if meaning.is_blocked_place(entry.scope.as_str()) {
+                let why = "the registry is searched for short names, and is blocked.";
+                let fix = "Remove it from one of the two lists.";
+                self.push(Severity::Warning, "SearchRegistryBlocked", at(entry), why, fix);
+            }
+        }
+        if let [_, second, ..] = search.as_slice()
+            && short_name_mode == "enforcing"
+        {
+            let why = "under the short-name mode enforcing, CRI-O's default, several search \
+                       registries make a short name ambiguous, and it is refused.";
+            let fix = "Keep one registry, set short_name_mode in crio.conf, or use full names.";
+            self.push(Severity::Warning, "AmbiguousShortNames", at(second), why, fix);
+        }
+    }
+
+    fn mirror_set(&mut self, set: &MirrorSet, meaning: &Meaning) {
+        let at = (&set.origin, set.source.as_str());
+        if set.mirrors.is_empty() {
+            let (why, fix) = ("the set names no mirrors, so it changes nothing.", "Remove it.");
+            self.push(Severity::Info, "NoMirrors", at, why, fix);
+        }
+        for mirror in set.mirrors.iter().filter(|mirror| **mirror != set.source) {
+            let at = (&set.origin, mirror.as_str());
+            if meaning.is_blocked_place(mirror.as_str()) {
+                let why = "the mirror is blocked, or is a source that must not be contacted: it \
+                           is not asked.";
+                let fix = "Remove it, or what blocks it.";
+                self.push(Severity::Warning, "MirrorBlocked", at, why, fix);
+            }
+            let is_allowed = |allowed: &BTreeMap<Scope, Origin>| {
+                scopes_above(mirror.as_str()).any(|above| allowed.contains_key(above.as_ref()))
+            };
+            if meaning.allowed.as_ref().is_some_and(|allowed| !is_allowed(allowed)) {
+                let why = "the mirror is not in allowedRegistries; it serves mirrored pulls all \
+                           the same, but not pulls by its own name.";
+                let fix = "Nothing, unless images are pulled by the mirror's own name.";
+                self.push(Severity::Info, "MirrorNotAllowed", at, why, fix);
+            }
+            if set.source.as_str().contains('/') && !mirror.as_str().contains('/') {
+                let why = format!(
+                    "an image named exactly {} would have no name at this mirror, so it cannot \
+                     be pulled at all; images below it can.",
+                    set.source
+                );
+                let fix = "Give the mirror a path if the source is a repository.";
+                self.push(Severity::Info, "SourceNotPullable", at, why, fix);
+            }
+        }
+    }
+
+    /// The engine takes TLS settings of mirrored pulls from the mirror as listed.
+    fn insecure_below_mirrors(&mut self) {
+        let config = self.config;
+        let mirrors: HashSet<&str> =
+            config.mirrors.iter().flat_map(|set| &set.mirrors).map(Scope::as_str).collect();
+        for entry in &config.insecure {
+            let above = scopes_above(entry.scope.as_str()).skip(1);
+            if let Some(mirror) = above.into_iter().find(|above| mirrors.contains(above.as_ref())) {
+                let why = format!(
+                    "it lies below the mirror {mirror}, whose pulls go on verifying TLS: the \
+                     engine knows one setting a mirror."
+                );
+                let fix = "List the mirror itself as insecure, or name this part as a mirror.";
+                self.push(Severity::Warning, "NotExpressible", at(entry), why, fix);
+            }
+        }
+    }
+}
+
+fn at(entry: &Entry) -> (&Origin, &str) {
+    (&entry.origin, entry.scope.as_str())
+}

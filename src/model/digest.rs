@@ -1,0 +1,84 @@
+//! The digest of a configuration: what two hosts compare to know that they mean the same.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, TrustedCa};
+
+/// SHA-256 over the fields that bear on a host's files, in an order of their own: equal over
+/// sources, orders of documents, hosts and versions of the agent (rule D7).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigDigest {
+    /// Over everything.
+    pub all: String,
+    /// Without the CAs: a hold or a brake on this one outlives a rotation of CAs.
+    pub without_cas: String,
+}
+
+impl ConfigDigest {
+    /// The digests of `config`.
+    #[must_use]
+    pub fn of(config: &ClusterConfig) -> Self {
+        let meant = meant(config);
+        let all = json!([meant, trusted_ca(&config.trusted_ca)]);
+        Self { all: sha256(&all), without_cas: sha256(&meant) }
+    }
+}
+
+impl fmt::Display for ConfigDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.all)
+    }
+}
+
+fn sha256(value: &Value) -> String {
+    let hash = Sha256::digest(value.to_string());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn meant(config: &ClusterConfig) -> Value {
+    let mirrors: BTreeSet<String> =
+        config.mirrors.iter().map(|s| mirror_set(s).to_string()).collect();
+    json!({
+        "insecure": sorted(&config.insecure),
+        "blocked": sorted(&config.blocked),
+        "allowed": config.allowed.as_deref().map(sorted),
+        "search": config.search.as_deref().map(in_order),
+        "mirrors": mirrors,
+        "release": config.release.as_ref().map(|(image, _)| image.to_string()),
+    })
+}
+
+fn sorted(entries: &[Entry]) -> BTreeSet<&str> {
+    entries.iter().map(|entry| entry.scope.as_str()).collect()
+}
+
+fn in_order(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.scope.as_str()).collect()
+}
+
+fn mirror_set(set: &MirrorSet) -> Value {
+    let kind = match set.kind {
+        PullKind::Digest => "digest",
+        PullKind::Tag => "tag",
+    };
+    let policy = match set.policy {
+        SourcePolicy::Unset => "",
+        SourcePolicy::Allow => "AllowContactingSource",
+        SourcePolicy::Never => "NeverContactSource",
+    };
+    let mirrors: Vec<&str> = set.mirrors.iter().map(|mirror| mirror.as_str()).collect();
+    json!([kind, set.source.as_str(), mirrors, policy])
+}
+
+fn trusted_ca(trusted_ca: &TrustedCa) -> Value {
+    match trusted_ca {
+        TrustedCa::Unset => Value::Null,
+        TrustedCa::Missing(name) => json!({ "missing": name }),
+        TrustedCa::Present(certificates) => json!(certificates),
+    }
+}

@@ -1,0 +1,369 @@
+//! The agent's own settings: drop-in TOML files, then the environment, then flags; what comes
+//! later wins. All that is wrong with them is said at once.
+
+use std::path::{Component, Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, Value};
+
+use crate::host::{Content, Paths, Root};
+
+/// Where drop-in files lie below the root, in the order in which they are read.
+const DIRECTORIES: [&str; 3] = [
+    "/usr/lib/image-config-agent/conf.d",
+    "/run/image-config-agent/conf.d",
+    "/etc/image-config-agent/conf.d",
+];
+
+const ENVIRONMENT: &str = "IMAGE_CONFIG_AGENT_";
+
+/// What becomes of a change that would lock the host out (rule H8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Guard {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is made, with a warning.
+    Warn,
+    /// Nobody looks.
+    Off,
+}
+
+/// What is done to the engine after its files changed (rule X2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// The unit of CRI-O is reloaded or restarted as needed.
+    Systemd,
+    /// Nothing: there is none, or somebody else does it.
+    None,
+}
+
+/// All settings, validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Every path that is read or written, as the host sees it.
+    pub paths: Paths,
+    /// Where the ConfigMap that `additionalTrustedCA` names lives.
+    pub trusted_ca_namespace: String,
+    /// What becomes of a change that would lock the host out.
+    pub guard: Guard,
+    /// Images that the host cannot live without, beside those found on it.
+    pub guard_images: Vec<String>,
+    /// What is done to the engine; none where the root decides.
+    pub runtime: Option<Runtime>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            paths: Paths::default(),
+            trusted_ca_namespace: "openshift-config".to_owned(),
+            guard: Guard::default(),
+            guard_images: Vec::new(),
+            runtime: None,
+        }
+    }
+}
+
+/// One setting.
+pub struct Key {
+    /// Its dotted name in TOML and after `--set`.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    set: fn(&mut Settings, &Value) -> Result<(), &'static str>,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{ENVIRONMENT}{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+/// Every setting there is.
+pub const KEYS: [Key; 15] = [
+    Key {
+        name: "trusted_ca_namespace",
+        about: "namespace of the ConfigMap that additionalTrustedCA names",
+        set: |s, v| text(v).map(|name| s.trusted_ca_namespace = name),
+    },
+    Key {
+        name: "guard",
+        about: "enforce, warn or off: what becomes of a change that would lock the host out",
+        set: |s, v| guard(v).map(|guard| s.guard = guard),
+    },
+    Key {
+        name: "guard_images",
+        about: "images that the host cannot live without (a list; comma-separated in flags)",
+        set: |s, v| list(v).map(|images| s.guard_images = images),
+    },
+    Key {
+        name: "runtime",
+        about: "systemd or none: what is done to the engine",
+        set: |s, v| runtime(v).map(|runtime| s.runtime = Some(runtime)),
+    },
+    Key {
+        name: "paths.policy",
+        about: "policy.json",
+        set: |s, v| path(v).map(|path| s.paths.policy = path),
+    },
+    Key {
+        name: "paths.vendor_policy",
+        about: "the vendor's policy.json",
+        set: |s, v| path(v).map(|path| s.paths.vendor_policy = path),
+    },
+    Key {
+        name: "paths.registries_conf",
+        about: "registries.conf",
+        set: |s, v| path(v).map(|path| s.paths.registries_conf = path),
+    },
+    Key {
+        name: "paths.vendor_registries_conf",
+        about: "the vendor's registries.conf",
+        set: |s, v| path(v).map(|path| s.paths.vendor_registries_conf = path),
+    },
+    Key {
+        name: "paths.registries_conf_d",
+        about: "the directory of drop-ins to registries.conf",
+        set: |s, v| path(v).map(|path| s.paths.registries_conf_d = path),
+    },
+    Key {
+        name: "paths.search_drop_in",
+        about: "the drop-in for the search list",
+        set: |s, v| path(v).map(|path| s.paths.search_drop_in = path),
+    },
+    Key {
+        name: "paths.certs_d",
+        about: "the directory of trusted CAs",
+        set: |s, v| path(v).map(|path| s.paths.certs_d = path),
+    },
+    Key {
+        name: "paths.masking_certs_d",
+        about: "the directory of trusted CAs that masks the former",
+        set: |s, v| path(v).map(|path| s.paths.masking_certs_d = path),
+    },
+    Key {
+        name: "paths.crio_conf",
+        about: "CRI-O's crio.conf",
+        set: |s, v| path(v).map(|path| s.paths.crio_conf = path),
+    },
+    Key {
+        name: "paths.crio_conf_d",
+        about: "CRI-O's drop-ins",
+        set: |s, v| path(v).map(|path| s.paths.crio_conf_d = path),
+    },
+    Key {
+        name: "paths.crio_policies",
+        about: "CRI-O's policies by namespace",
+        set: |s, v| path(v).map(|path| s.paths.crio_policies = path),
+    },
+];
+
+/// What is wrong with the settings: all of it, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SettingsError(Vec<String>);
+
+impl Settings {
+    /// Reads the drop-ins below `root`, then `environment`, then `flags` of the form `KEY=VALUE`.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of them.
+    pub fn load(
+        root: &Root,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, SettingsError> {
+        let mut loader = Loader { settings: Self::default(), problems: Vec::new() };
+        for directory in DIRECTORIES.map(Path::new) {
+            loader.directory(root, directory);
+        }
+        let mut variables: Vec<_> =
+            environment.filter(|(name, _)| name.starts_with(ENVIRONMENT)).collect();
+        variables.sort();
+        for (name, value) in variables.iter().filter(|(name, _)| !is_service_link(name)) {
+            match KEYS.iter().find(|key| key.variable() == *name) {
+                Some(key) => loader.set(name, key.name, &Value::from(value)),
+                None => loader.problems.push(format!("{name}: no setting has this name")),
+            }
+        }
+        for flag in flags {
+            match flag.split_once('=') {
+                Some((key, value)) => loader.set("--set", key, &Value::from(value)),
+                None => loader.problems.push(format!("--set {flag}: write KEY=VALUE")),
+            }
+        }
+        if loader.problems.is_empty() {
+            Ok(loader.settings)
+        } else {
+            Err(SettingsError(loader.problems))
+        }
+    }
+}
+
+/// Kubernetes sets variables for a Service of the agent's name; they are no settings.
+fn is_service_link(name: &str) -> bool {
+    let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
+    name.starts_with("SERVICE_") || name == "PORT" || name.starts_with("PORT_")
+}
+
+struct Loader {
+    settings: Settings,
+    problems: Vec<String>,
+}
+
+impl Loader {
+    fn directory(&mut self, root: &Root, directory: &Path) {
+        let names = match root.list(directory) {
+            Ok(names) => names.unwrap_or_default(),
+            Err(error) => return self.problems.push(error.to_string()),
+        };
+        for name in names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".toml")) {
+            let path = directory.join(name);
+            match root.content(&path) {
+                Content::Absent => {}
+                Content::Unreadable(why) => {
+                    self.problems.push(format!("{}: {why}", path.display()));
+                }
+                Content::Bytes(bytes) => self.file(&path, &bytes),
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        match text.parse::<DocumentMut>() {
+            Ok(document) => self.table(&path.display().to_string(), "", document.as_item()),
+            Err(error) => self.problems.push(format!("{}: {error}", path.display())),
+        }
+    }
+
+    fn table(&mut self, file: &str, prefix: &str, item: &Item) {
+        for (key, item) in item.as_table_like().into_iter().flat_map(|table| table.iter()) {
+            let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+            match item.as_value() {
+                Some(value) if !value.is_inline_table() => self.set(file, &name, value),
+                _ => self.table(file, &name, item),
+            }
+        }
+    }
+
+    fn set(&mut self, from: &str, name: &str, value: &Value) {
+        let result = match KEYS.iter().find(|key| key.name == name) {
+            Some(key) => (key.set)(&mut self.settings, value),
+            None => Err("no setting has this name"),
+        };
+        if let Err(problem) = result {
+            self.problems.push(format!("{from}: {name}: {problem}"));
+        }
+    }
+}
+
+fn text(value: &Value) -> Result<String, &'static str> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or("write a text")
+}
+
+fn path(value: &Value) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text(value)?);
+    let is_plain =
+        path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute() && is_plain { Ok(path) } else { Err("write an absolute path without ..") }
+}
+
+fn list(value: &Value) -> Result<Vec<String>, &'static str> {
+    match value {
+        Value::Array(array) => array.iter().map(text).collect(),
+        _ => Ok(text(value)?.split(',').map(|item| item.trim().to_owned()).collect()),
+    }
+}
+
+fn guard(value: &Value) -> Result<Guard, &'static str> {
+    match value.as_str() {
+        Some("enforce") => Ok(Guard::Enforce),
+        Some("warn") => Ok(Guard::Warn),
+        Some("off") => Ok(Guard::Off),
+        _ => Err("write enforce, warn or off"),
+    }
+}
+
+fn runtime(value: &Value) -> Result<Runtime, &'static str> {
+    match value.as_str() {
+        Some("systemd") => Ok(Runtime::Systemd),
+        Some("none") => Ok(Runtime::None),
+        _ => Err("write systemd or none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(
+        files: &[(&str, &str)],
+        variables: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Result<Settings, String> {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let root = Root::open(root.path()).unwrap();
+        Settings::load(&root, variables, &flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let vendor =
+            ("usr/lib/image-config-agent/conf.d/10.toml", "[paths]\npolicy = '/a'\ncerts_d = '/c'");
+        let admin =
+            ("etc/image-config-agent/conf.d/10.toml", "paths.policy = '/b'\nguard = 'warn'");
+        let settings = load(&[vendor, admin], &[], &[]).unwrap();
+        assert_eq!(settings.paths.policy, Path::new("/b"));
+        assert_eq!(settings.paths.certs_d, Path::new("/c"));
+        assert_eq!(settings.guard, Guard::Warn);
+        let variable = ("IMAGE_CONFIG_AGENT_PATHS_POLICY", "/v");
+        assert_eq!(load(&[admin], &[variable], &[]).unwrap().paths.policy, Path::new("/v"));
+        let flagged = load(&[admin], &[variable], &["paths.policy=/f"]).unwrap();
+        assert_eq!(flagged.paths.policy, Path::new("/f"));
+    }
+
+    #[test]
+    fn all_mistakes_are_said_at_once() {
+        let file = (
+            "etc/image-config-agent/conf.d/x.toml",
+            "gaurd = 'off'\n[paths]\npolicy = 'relative'\ncerts_d = 1",
+        );
+        let variables =
+            [("IMAGE_CONFIG_AGENT_NONSENSE", "1"), ("IMAGE_CONFIG_AGENT_SERVICE_HOST", "x")];
+        let error = load(&[file], &variables, &["guard=maybe", "guard"]).unwrap_err();
+        for part in
+            ["gaurd", "paths.policy", "paths.certs_d", "NONSENSE", "write enforce", "KEY=VALUE"]
+        {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        assert!(!error.contains("SERVICE_HOST"));
+    }
+
+    #[test]
+    fn paths_cannot_climb() {
+        assert!(load(&[], &[], &["paths.policy=/etc/../x"]).is_err());
+    }
+
+    #[test]
+    fn every_key_can_be_set() {
+        for key in KEYS {
+            let value = match key.name {
+                "guard" => "off",
+                "runtime" => "none",
+                _ => "/x",
+            };
+            let settings = load(&[], &[(&key.variable(), value)], &[]).unwrap();
+            assert_ne!(settings, Settings::default(), "{}", key.name);
+        }
+    }
+}

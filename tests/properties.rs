@@ -1,0 +1,142 @@
+//! The property that carries the correctness argument: the files that are rendered mean what the
+//! cluster's objects say, for every configuration and every reference.
+
+mod support;
+
+use image_config_agent::engine::{File, Policy, Registries, Source};
+use image_config_agent::model::intent::Place;
+use image_config_agent::model::{Meaning, Reference};
+use image_config_agent::render::{self, Bases, CertsOnHost, FileSet, Want};
+use proptest::prelude::*;
+use support::{config, host_base, reference};
+
+fn bases(registries: &str, policy: &str) -> Bases {
+    Bases {
+        registries_conf: File::new("/registries.conf", registries),
+        policies: vec![File::new("/policy.json", policy)],
+        search_drop_in: "/search.conf".into(),
+        certs_d: "/certs.d".into(),
+        certs: CertsOnHost::default(),
+    }
+}
+
+/// The files as the engine reads them after they were written.
+fn engine(files: &FileSet, bases: &Bases) -> (Registries, Policy) {
+    let read = |base: &File| match files.get(&base.path) {
+        Some(Want::File { bytes, .. }) => File::new(&base.path, bytes.clone()),
+        _ => base.clone(),
+    };
+    let registries = Registries::parse(&read(&bases.registries_conf), &[]).unwrap();
+    let policy = Policy::parse(&read(&bases.policies[0])).unwrap();
+    (registries, policy)
+}
+
+fn places(sources: Option<Vec<Source>>) -> Option<Vec<Place>> {
+    let place = |source: Source| {
+        let Source { reference, insecure, blocked, .. } = source;
+        Place { reference, insecure, blocked }
+    };
+    Some(sources?.into_iter().map(place).collect())
+}
+
+/// What docs/limits.md says the files cannot express: a host whose name repeats the domain of a
+/// wildcard, and a host of one letter that stands beside the wildcard above it.
+fn is_expressible(meaning: &Meaning, reference: &Reference) -> bool {
+    let host = reference.host();
+    let scopes =
+        || meaning.insecure.keys().chain(meaning.blocked.keys()).chain(meaning.sources.keys());
+    let domain_stands_early = |domain: &str| {
+        let text = reference.to_string();
+        let name = host.split(':').next().unwrap();
+        text.find(domain).is_some_and(|at| at + domain.len() != name.len())
+    };
+    let ties = |domain: &str| host.len() == domain.len() + 1 && host.ends_with(domain);
+    scopes()
+        .filter_map(|scope| scope.as_str().strip_prefix('*'))
+        .all(|domain| !domain_stands_early(domain) && !ties(domain))
+}
+
+/// As many cases as fit a quick run, or `PROPTEST_CASES`.
+fn cases() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig {
+        cases: if is_set { default.cases } else { 3_000 },
+        failure_persistence: None,
+        ..default
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// R3, R6: over an empty base the files say what is meant, no more and no less.
+    #[test]
+    fn r3_over_an_empty_base_files_mean_what_is_meant(config in config(), references in prop::collection::vec(reference(), 24)) {
+        let (meaning, _) = Meaning::of(&config);
+        let bases = bases("", render::policy::DEFAULT_POLICY);
+        let rendered = render::render(&meaning, &bases);
+        if rendered.findings.iter().any(|finding| finding.name == "NotExpressible") {
+            return Ok(());
+        }
+        let (registries, policy) = engine(&rendered.files, &bases);
+        for reference in references {
+            let intent = meaning.pull(&reference);
+            prop_assert_eq!(policy.decide("docker", &reference).allowed, intent.accepted, "{}", reference);
+            if is_expressible(&meaning, &reference) {
+                prop_assert_eq!(places(registries.sources(&reference).ok()), intent.places, "{}", reference);
+            }
+        }
+    }
+
+    /// R3: over any base nothing is accepted or contacted that the documents or the base refuse.
+    #[test]
+    fn r3_over_any_base_files_are_never_weaker(
+        config in config(),
+        base in host_base(),
+        references in prop::collection::vec(reference(), 24),
+    ) {
+        let (meaning, _) = Meaning::of(&config);
+        let bases = bases(&base.registries, &base.policy);
+        let (before, policy_before) = engine(&FileSet::default(), &bases);
+        let rendered = render::render(&meaning, &bases);
+        if rendered.findings.iter().any(|finding| finding.name == "NotExpressible") {
+            return Ok(());
+        }
+        prop_assert!(!rendered.findings.iter().any(|f| f.name == "EngineRefuses"), "{:?}", rendered.findings);
+        let (after, policy_after) = engine(&rendered.files, &bases);
+        for reference in references {
+            let intent = meaning.pull(&reference);
+            let accepted = policy_after.decide("docker", &reference);
+            prop_assert!(intent.accepted || !(accepted.allowed || accepted.signature_required), "accepts {}", reference);
+            let base_decision = policy_before.decide("docker", &reference);
+            let is_explicit = base_decision.level == image_config_agent::engine::Level::TransportScope;
+            if is_explicit && !base_decision.allowed {
+                prop_assert!(!accepted.allowed, "the base's scope {} is weakened for {}", base_decision.scope, reference);
+            }
+            if !is_expressible(&meaning, &reference) {
+                continue;
+            }
+            for source in after.sources(&reference).unwrap_or_default() {
+                let name = source.reference.name();
+                prop_assert!(source.blocked || !meaning.is_blocked_place(name) , "contacts {}", source.reference);
+                prop_assert!(source.blocked || !before.is_blocked(name), "contacts {} in spite of the base", source.reference);
+            }
+        }
+    }
+
+    /// R8: the order of documents does not matter, and rendering twice gives the same bytes.
+    #[test]
+    fn r8_the_order_of_the_documents_does_not_matter(config in config(), base in host_base()) {
+        let mut other = config.clone();
+        other.mirrors.reverse();
+        other.blocked.reverse();
+        other.insecure.reverse();
+        if let Some(allowed) = &mut other.allowed {
+            allowed.reverse();
+        }
+        let bases = bases(&base.registries, &base.policy);
+        let files = |config| render::render(&Meaning::of(config).0, &bases).files;
+        prop_assert_eq!(files(&config), files(&other));
+    }
+}
