@@ -18,6 +18,7 @@
 mod agent;
 mod certificates;
 mod documents;
+mod expectations;
 mod host;
 mod image;
 mod registry;

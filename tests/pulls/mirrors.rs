@@ -19,7 +19,7 @@ fn by_digest() -> String {
 const BY_TAG: &str = "source.example.com/ns/app:v1";
 
 #[test]
-fn the_second_mirror_serves_when_the_first_is_down() {
+fn r6_the_second_mirror_serves_when_the_first_is_down() {
     let mut host = Host::new();
     host.down("down.example.com");
     host.serve("second.example.com", Publicly, &["ns/app:v1"]);
@@ -32,7 +32,7 @@ fn the_second_mirror_serves_when_the_first_is_down() {
 }
 
 #[test]
-fn the_first_mirror_that_has_the_image_serves() {
+fn r6_the_first_mirror_that_has_the_image_serves() {
     let mut host = Host::new();
     host.serve("first.example.com", Publicly, &["ns/common:v1"]);
     host.serve("second.example.com", Publicly, &["ns/common:v1", "ns/app:v1"]);
@@ -46,7 +46,7 @@ fn the_first_mirror_that_has_the_image_serves() {
 }
 
 #[test]
-fn the_source_serves_when_all_mirrors_fail() {
+fn r6_the_source_serves_when_all_mirrors_fail() {
     let mut host = Host::new();
     host.down("down.example.com");
     host.serve("empty.example.com", Publicly, &[]);
@@ -59,7 +59,7 @@ fn the_source_serves_when_all_mirrors_fail() {
 }
 
 #[test]
-fn a_tag_pull_never_asks_a_digest_mirror() {
+fn r6_a_tag_pull_never_asks_a_digest_mirror() {
     let mut host = Host::new();
     host.serve("mirror.example.com", Publicly, &["ns/app:v1"]);
     host.serve("source.example.com", Publicly, &["ns/app:v1"]);
@@ -71,7 +71,7 @@ fn a_tag_pull_never_asks_a_digest_mirror() {
 }
 
 #[test]
-fn a_digest_pull_never_asks_a_tag_mirror() {
+fn r6_a_digest_pull_never_asks_a_tag_mirror() {
     let mut host = Host::new();
     host.serve("mirror.example.com", Publicly, &["ns/app:v1"]);
     host.serve("source.example.com", Publicly, &["ns/app:v1"]);
@@ -81,7 +81,7 @@ fn a_digest_pull_never_asks_a_tag_mirror() {
 }
 
 #[test]
-fn a_source_with_both_kinds_asks_each_for_its_own() {
+fn r6_a_source_with_both_kinds_asks_each_for_its_own() {
     let mut host = Host::new();
     host.serve("digests.example.com", Publicly, &["ns/app:v1"]);
     host.serve("tags.example.com", Publicly, &["ns/app:v1"]);
@@ -95,7 +95,7 @@ fn a_source_with_both_kinds_asks_each_for_its_own() {
 }
 
 #[test]
-fn never_contact_source_serves_from_the_mirror_or_not_at_all() {
+fn r6_never_contact_source_serves_from_the_mirror_or_not_at_all() {
     let mut host = Host::new();
     host.serve("empty.example.com", Publicly, &[]);
     host.serve("mirror.example.com", Publicly, &["ns/app:v1"]);
@@ -112,7 +112,7 @@ fn never_contact_source_serves_from_the_mirror_or_not_at_all() {
 }
 
 #[test]
-fn a_mirror_needs_an_insecure_entry_of_its_own() {
+fn r6_a_mirror_needs_an_insecure_entry_of_its_own() {
     let mut host = Host::new();
     host.serve("mirror.example.com:5000", Plainly, &["ns/app:v1"]);
     let mirrors = only_digest_mirrors("source.example.com/ns", "mirror.example.com:5000/ns");
@@ -123,7 +123,7 @@ fn a_mirror_needs_an_insecure_entry_of_its_own() {
 }
 
 #[test]
-fn an_insecure_mirror_leaves_its_source_secure() {
+fn r6_an_insecure_mirror_leaves_its_source_secure() {
     let mut host = Host::new();
     host.serve("mirror.example.com:5000", Plainly, &[]);
     host.serve("source.example.com", Expired, &["ns/app:v1"]);
@@ -135,7 +135,7 @@ fn an_insecure_mirror_leaves_its_source_secure() {
 }
 
 #[test]
-fn a_mirror_outside_the_allowed_registries_serves_its_source() {
+fn r6_a_mirror_outside_the_allowed_registries_serves_its_source() {
     let mut host = Host::new();
     host.serve("mirror.example.com", Publicly, &["ns/app:v1"]);
     host.serve("source.example.com", Publicly, &["ns/app:v1"]);

@@ -3,7 +3,7 @@
 use crate::{documents::image, host::Host, registry::Serves::Publicly, tools::Reason};
 
 #[test]
-fn only_an_allowed_registry_is_pulled_from() {
+fn r2_only_an_allowed_registry_is_pulled_from() {
     let mut host = Host::new();
     host.serve("good.example.com", Publicly, &["ns/app:v1"]);
     host.serve("other.example.com", Publicly, &["ns/app:v1"]);
@@ -13,7 +13,7 @@ fn only_an_allowed_registry_is_pulled_from() {
 }
 
 #[test]
-fn a_port_is_part_of_what_is_allowed() {
+fn r2_a_port_is_part_of_what_is_allowed() {
     let mut host = Host::new();
     host.serve("good.example.com", Publicly, &["ns/app:v1"]);
     host.serve("good.example.com:5000", Publicly, &["ns/app:v1"]);
@@ -23,7 +23,7 @@ fn a_port_is_part_of_what_is_allowed() {
 }
 
 #[test]
-fn only_an_allowed_tag_is_pulled() {
+fn r5_only_an_allowed_tag_is_pulled() {
     let mut host = Host::new();
     host.serve("reg.example.com", Publicly, &["ns/app:good", "ns/app:other"]);
     host.configure(&[image("allowedRegistries: ['reg.example.com/ns/app:good']")]);
@@ -32,7 +32,7 @@ fn only_an_allowed_tag_is_pulled() {
 }
 
 #[test]
-fn a_blocked_tag_is_rejected_and_its_neighbour_pulled() {
+fn r5_a_blocked_tag_is_rejected_and_its_neighbour_pulled() {
     let mut host = Host::new();
     host.serve("reg.example.com", Publicly, &["ns/app:bad", "ns/app:other"]);
     host.configure(&[image("blockedRegistries: ['reg.example.com/ns/app:bad']")]);
@@ -41,7 +41,7 @@ fn a_blocked_tag_is_rejected_and_its_neighbour_pulled() {
 }
 
 #[test]
-fn a_blocked_registry_is_refused_and_never_asked() {
+fn r2_a_blocked_registry_is_refused_and_never_asked() {
     let mut host = Host::new();
     host.serve("bad.example.com", Publicly, &["ns/app:v1"]);
     host.serve("other.example.com", Publicly, &["ns/app:v1"]);
@@ -51,7 +51,7 @@ fn a_blocked_registry_is_refused_and_never_asked() {
 }
 
 #[test]
-fn a_repository_is_blocked_without_its_neighbour() {
+fn r2_a_repository_is_blocked_without_its_neighbour() {
     let mut host = Host::new();
     host.serve("reg.example.com", Publicly, &["ns/bad:v1", "ns/badly:v1"]);
     host.configure(&[image("blockedRegistries: [reg.example.com/ns/bad]")]);
@@ -60,7 +60,7 @@ fn a_repository_is_blocked_without_its_neighbour() {
 }
 
 #[test]
-fn a_wildcard_allows_what_is_below_it() {
+fn r2_a_wildcard_allows_what_is_below_it() {
     let mut host = Host::new();
     host.serve("a.good.example.com", Publicly, &["ns/app:v1"]);
     host.serve("b.a.good.example.com:5000", Publicly, &["ns/app:v1"]);
@@ -72,7 +72,7 @@ fn a_wildcard_allows_what_is_below_it() {
 }
 
 #[test]
-fn a_wildcard_blocks_what_is_below_it() {
+fn r2_a_wildcard_blocks_what_is_below_it() {
     let mut host = Host::new();
     host.serve("a.bad.example.com", Publicly, &["ns/app:v1"]);
     host.serve("b.a.bad.example.com:5000", Publicly, &["ns/app:v1"]);

@@ -3,7 +3,7 @@
 use crate::{documents::image, host::Host, registry::Serves::Publicly};
 
 #[test]
-fn a_push_to_a_blocked_registry_is_refused() {
+fn r11_a_push_to_a_blocked_registry_is_refused() {
     let mut host = Host::new();
     host.serve("bad.example.com", Publicly, &[]);
     host.serve("other.example.com", Publicly, &[]);

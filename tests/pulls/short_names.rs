@@ -23,7 +23,7 @@ fn a_short_name_that_no_registry_has_is_refused() {
 }
 
 #[test]
-fn an_alias_of_the_base_comes_before_the_list() {
+fn r1_an_alias_of_the_base_comes_before_the_list() {
     let mut host = Host::new();
     host.serve("first.example.com", Publicly, &["app:v1"]);
     host.serve("alias.example.com", Publicly, &["ns/app:v1"]);

@@ -50,7 +50,7 @@ fn an_insecure_wildcard_covers_what_is_below_it() {
 }
 
 #[test]
-fn a_trusted_ca_counts_until_it_is_removed() {
+fn r9_a_trusted_ca_counts_until_it_is_removed() {
     let mut host = Host::new();
     host.serve("private.example.com", Privately, &["ns/app:v1"]);
     host.configure(&trusted_ca("private.example.com", &host.private_ca()));
@@ -60,7 +60,7 @@ fn a_trusted_ca_counts_until_it_is_removed() {
 }
 
 #[test]
-fn a_trusted_ca_counts_for_its_port_alone() {
+fn r9_a_trusted_ca_counts_for_its_port_alone() {
     let mut host = Host::new();
     host.serve("private.example.com:5000", Privately, &["ns/app:v1"]);
     host.serve("private.example.com:5001", Privately, &["ns/app:v1"]);
