@@ -48,19 +48,16 @@ impl Registry {
         self.seen.set(self.log().len());
     }
 
-    /// Whether anybody asked this registry for anything since [`Self::forget`].
+    /// Whether anybody asked this registry for anything since [`Self::forget`]. The log may lag
+    /// behind the answer a little.
     pub fn was_asked(&self) -> bool {
-        !self.requests().is_empty()
+        eventually(|| !self.requests().is_empty())
     }
 
-    /// Whether a manifest was answered with `status` since [`Self::forget`]. The log may lag behind
-    /// the answer a little.
-    pub fn answered(&self, status: &str) -> bool {
-        eventually(|| {
-            self.requests()
-                .lines()
-                .any(|line| line.contains("/manifests/") && line.contains(&format!("\" {status} ")))
-        })
+    /// Whether this registry gave a manifest to anybody since [`Self::forget`].
+    pub fn served(&self) -> bool {
+        let gives = |line: &str| line.contains("/manifests/") && line.contains("\" 200 ");
+        eventually(|| self.requests().lines().any(gives))
     }
 
     /// The lines of the access log since [`Self::forget`].
