@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::engine::{File, Policy, Registries, Registry};
-use crate::model::{Finding, Meaning, Origin, Reference, Scope, Severity};
+use crate::model::{Finding, Lookup, Meaning, Origin, Reference, Scope, Severity};
 
 /// What foreign drop-ins take back of `ours`, the registries.conf that is to be written, and of
 /// the search list in `search_drop_in`.
@@ -21,8 +21,9 @@ pub fn drop_ins(
         let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(file)) else {
             continue;
         };
+        let lookup = Lookup::of(meaning);
         for entry in theirs.entries() {
-            findings.extend(overridden(meaning, ours, ours_file, &file.path, entry));
+            findings.extend(overridden(&lookup, ours, ours_file, &file.path, entry));
         }
         let is_later = file.path.file_name() > search_drop_in.file_name();
         if theirs.search().is_some() && meaning.search.is_some() && is_later {
@@ -34,7 +35,7 @@ pub fn drop_ins(
 
 /// The entry of ours that `theirs` replaces or hides, and what that lifts.
 fn overridden(
-    meaning: &Meaning,
+    lookup: &Lookup<'_>,
     ours: &Registries,
     ours_file: &Path,
     file: &Path,
@@ -46,7 +47,7 @@ fn overridden(
         return None;
     }
     let leads_elsewhere = !theirs.location.is_empty() && theirs.location != theirs.prefix;
-    let lifts = meaning.is_blocked_place(&theirs.prefix) && (!theirs.blocked || leads_elsewhere);
+    let lifts = lookup.said(&theirs.prefix).is_blocked_place() && (!theirs.blocked || leads_elsewhere);
     let (severity, name, why) = if lifts {
         (
             Severity::Error,
