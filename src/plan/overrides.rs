@@ -47,7 +47,8 @@ fn overridden(
         return None;
     }
     let leads_elsewhere = !theirs.location.is_empty() && theirs.location != theirs.prefix;
-    let lifts = lookup.said(&theirs.prefix).is_blocked_place() && (!theirs.blocked || leads_elsewhere);
+    let lifts =
+        lookup.said(&theirs.prefix).is_blocked_place() && (!theirs.blocked || leads_elsewhere);
     let (severity, name, why) = if lifts {
         (
             Severity::Error,

@@ -109,9 +109,8 @@ fn block(meaning: &Meaning, base: &Base<'_>) -> Scopes {
     let of_base = base.list.iter().map(|(scope, requirements)| {
         (*scope, if is_blocked(scope) { reject.clone() } else { text(requirements.iter()) })
     });
-    let of_kept = kept.map(|(scope, _)| {
-        (scope, base.stated(scope).unwrap_or_else(|| text(base.default.iter())))
-    });
+    let of_kept = kept
+        .map(|(scope, _)| (scope, base.stated(scope).unwrap_or_else(|| text(base.default.iter()))));
     by_scope(of_base.chain(blocked.map(|(scope, _)| (scope, reject.clone()))).chain(of_kept))
 }
 
