@@ -99,13 +99,20 @@ impl Proposal {
     /// The agent's own state on the host cannot be read.
     pub fn make(root: &Root, settings: &Settings, input: &Input) -> Result<Self, ApplyError> {
         let host = HostFiles::read(root, settings);
-        let mode = host.snapshot.crio.short_name_mode.as_deref();
-        let documents = Documents::read(input, settings, mode);
+        let documents = host.documents(input);
+        Self::of(root, host, documents)
+    }
+
+    /// Renders documents for a host.
+    ///
+    /// # Errors
+    /// As [`Proposal::make`].
+    pub fn of(root: &Root, host: HostFiles, documents: Documents) -> Result<Self, ApplyError> {
         let mut proposal = Self {
             files: FileSet::default(),
             findings: documents.findings.clone(),
             keep: match documents.config.trusted_ca {
-                TrustedCa::Missing(_) => vec![settings.paths.certs_d.clone()],
+                TrustedCa::Missing(_) => vec![host.settings.paths.certs_d.clone()],
                 _ => Vec::new(),
             },
             documents,
@@ -250,6 +257,12 @@ impl HostFiles {
     #[must_use]
     pub fn read(root: &Root, settings: &Settings) -> Self {
         Self { snapshot: Snapshot::read(root, &settings.paths), settings: settings.clone() }
+    }
+
+    /// Reads and judges documents for this host.
+    #[must_use]
+    pub fn documents(&self, input: &Input) -> Documents {
+        Documents::read(input, &self.settings, self.snapshot.crio.short_name_mode.as_deref())
     }
 
     /// What an engine reads at present.

@@ -52,12 +52,12 @@ pub(super) fn documents(file: &SourceFile, findings: &mut Vec<Finding>) -> Vec<D
             return Vec::new();
         }
     };
+    if values.iter().all(Value::is_null) {
+        findings.push(unreadable(&file.name, "it holds no document"));
+    }
     let mut documents = Vec::new();
     for value in values {
         unfold(&file.name, value, None, &mut documents, findings);
-    }
-    if documents.is_empty() && !crate::model::finding::any_error(findings) {
-        findings.push(unreadable(&file.name, "it holds no document"));
     }
     documents
 }
