@@ -11,7 +11,7 @@ use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot};
 use crate::model::advice::advise;
 use crate::model::config::TrustedCa;
 use crate::model::finding::any_error;
-use crate::model::{ClusterConfig, Digests, Finding, Meaning, Severity};
+use crate::model::{ClusterConfig, Digests, Finding, Meaning, Origin, Severity};
 use crate::plan::guard::{Needed, lock_outs};
 use crate::plan::view::EngineFiles;
 use crate::plan::{Impact, View, impact, overrides};
@@ -131,6 +131,7 @@ impl Proposal {
         let bases = self.host.bases(root, &base, &Applied::load(root)?);
         let rendered = render::render(meaning, &bases);
         self.findings.extend(rendered.findings);
+        self.findings.extend(self.host.unreadable_settings());
         self.files = rendered.files;
         let original =
             |path: &Path| (path.to_owned(), base.text(root, &self.host.settings.paths, path));
@@ -148,6 +149,8 @@ impl Proposal {
             meaning,
             files_of(&self.host.snapshot.namespace_policies),
         );
+        let after = self.engine_files(Engine::Crio).view();
+        findings.extend(after.registries.err().map(|error| overrides::unreadable(&error)));
         let main = self.engine_files(Engine::Crio).registries_conf;
         let ours = Registries::parse(&main, &[]);
         let snapshot = &self.host.snapshot;
@@ -332,6 +335,20 @@ impl HostFiles {
         });
         on_host.ours = ours.map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
         on_host
+    }
+
+    /// Settings of CRI-O that cannot be read: any of them may name the policy.json it obeys.
+    fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
+        self.snapshot.crio.unreadable.iter().map(|(path, why)| {
+            let why = why.lines().next().unwrap_or_default();
+            Finding::new(
+                Severity::Error,
+                "EngineSettingsUnreadable",
+                Origin::object(path.display().to_string()),
+                format!("it cannot be known which policy.json CRI-O obeys: {why}."),
+                "Mend the file; CRI-O could not start with it either.",
+            )
+        })
     }
 
     /// Why CRI-O would not log that it took new files over, if its settings keep it from that.

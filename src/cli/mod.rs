@@ -154,7 +154,13 @@ enum Format {
 #[derive(Debug, Args)]
 struct FormatArgs {
     /// How to print the result
-    #[arg(short = 'o', long = "output", global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     format: Format,
 }
 

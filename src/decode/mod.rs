@@ -6,6 +6,7 @@
 mod document;
 mod image;
 mod mirrors;
+mod parse;
 mod pod;
 mod trusted_ca;
 mod walk;
@@ -168,9 +169,10 @@ fn sort(document: Document, sorted: &mut Sorted, findings: &mut Vec<Finding>) {
             }
             false
         }
-        ("config.openshift.io/v1" | "config.openshift.io/v1alpha1", kind)
-            if matches!(kind, "ClusterImagePolicy" | "ImagePolicy") =>
-        {
+        (
+            "config.openshift.io/v1" | "config.openshift.io/v1alpha1",
+            "ClusterImagePolicy" | "ImagePolicy",
+        ) => {
             findings.push(not_applied(&document));
             false
         }

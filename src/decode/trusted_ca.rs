@@ -100,8 +100,7 @@ type Problem = (&'static str, &'static str, &'static str);
 const MEND_PEM: &str = "Write the registry's CA certificates in PEM as the value.";
 const NOT_TEXT: Problem = ("InvalidCaPem", "the value is not text.", MEND_PEM);
 const DAMAGED: Problem = ("InvalidCaPem", "a certificate in the value is damaged.", MEND_PEM);
-const NO_CERTIFICATE: Problem =
-    ("InvalidCaPem", "the value holds no PEM certificate.", MEND_PEM);
+const NO_CERTIFICATE: Problem = ("InvalidCaPem", "the value holds no PEM certificate.", MEND_PEM);
 const PRIVATE_KEY: Problem = (
     "PrivateKeyInCa",
     "the value holds a private key, which belongs on no node.",
