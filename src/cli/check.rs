@@ -75,10 +75,8 @@ impl Check {
         let host = Host {
             view: &view,
             policy_file,
-            short_name_mode: crio_mode
-                .as_deref()
-                .filter(|_| engine == Engine::Crio)
-                .and_then(short_name_mode),
+            short_name_mode: (engine == Engine::Crio)
+                .then(|| short_name_mode(crio_mode.as_deref())),
             meaning: meaning.as_ref(),
         };
         let answer = |text: &String| if self.push { host.push(text) } else { host.pull(text) };
@@ -119,12 +117,13 @@ impl Check {
     }
 }
 
-fn short_name_mode(text: &str) -> Option<ShortNameMode> {
+/// What CRI-O's settings make of short names, whatever registries.conf says: `enforcing` is its
+/// default.
+fn short_name_mode(text: Option<&str>) -> ShortNameMode {
     match text {
-        "disabled" => Some(ShortNameMode::Disabled),
-        "permissive" => Some(ShortNameMode::Permissive),
-        "enforcing" => Some(ShortNameMode::Enforcing),
-        _ => None,
+        Some("disabled") => ShortNameMode::Disabled,
+        Some("permissive") => ShortNameMode::Permissive,
+        _ => ShortNameMode::Enforcing,
     }
 }
 

@@ -4,3 +4,8 @@
 
 #[path = "../support/agent.rs"]
 mod agent;
+
+mod base;
+mod check;
+mod documents;
+mod render;
