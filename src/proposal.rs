@@ -15,6 +15,7 @@ use crate::model::{ClusterConfig, Digests, Finding, Meaning, Origin, Severity};
 use crate::plan::guard::{Needed, lock_outs};
 use crate::plan::view::EngineFiles;
 use crate::plan::{Impact, View, impact, overrides};
+use crate::render::policy::DEFAULT_POLICY;
 use crate::render::{self, Bases, CertsOnHost, FileSet, Want};
 use crate::settings::{Guard, Settings};
 use crate::source;
@@ -296,10 +297,16 @@ impl HostFiles {
         }
     }
 
-    /// What CRI-O makes of them at present.
+    /// What a change starts from: what CRI-O makes of them at present. A host that has no
+    /// policy.json yet counts as one that accepts all (rule R1), or its first configuration
+    /// could lock it out unseen.
     #[must_use]
     pub fn view(&self) -> View {
-        self.engine_files(Engine::Crio).view()
+        let mut files = self.engine_files(Engine::Crio);
+        if files.policy.content == Content::Absent {
+            files.policy.content = Content::Bytes(DEFAULT_POLICY.into());
+        }
+        files.view()
     }
 
     fn bases(&self, root: &Root, base: &Base, applied: &Applied) -> Bases {

@@ -8,4 +8,6 @@ mod agent;
 mod base;
 mod check;
 mod documents;
+mod foreign;
+mod plan;
 mod render;
