@@ -65,7 +65,7 @@ fn a_wildcard_is_for_subdomains_of_any_depth() {
         ("a.b.corp.local:5000/app", true),
         ("corp.local/app", false),
         ("a.corp.local.org/app", false),
-        ("quay.io/a.corp.local/app", false),
+        ("reg1.io/a.corp.local/app", false),
     ] {
         assert_eq!(prefix_for(text, name).is_some(), found, "{name}");
     }

@@ -7,15 +7,15 @@ use fastrand::Rng;
 use super::host::Host;
 use super::{generate_policy, generate_registries};
 
-const HOSTS: &str = "quay.io docker.io index.docker.io reg.example.com reg.example.com:5000 \
+const HOSTS: &str = "reg1.io docker.io index.docker.io reg.example.com reg.example.com:5000 \
     a.corp.local b.a.corp.local reg.io.corp.io localhost localhost:5000 10.0.0.1:5000 \
-    Reg.Example.com ghcr.io mirror.corp.io";
+    Reg.Example.com reg2.io mirror.corp.io";
 const WILDCARDS: &str =
     "*.corp.local *.a.corp.local *.io *.example.com *.corp.io *.com *.local *.EXAMPLE.com *.";
 const PATHS: &str = "/ns /ns/app /ns/app/deep /library /ns/ /";
 /// What is wrong, or means something else than meets the eye.
 const ODD_HOSTS: &str = "io corp [::1]:5000 under_score.example *.local:5000 *corp.local \
-    https://quay.io http://a quay.io. - * host:port";
+    https://reg1.io http://a reg1.io. - * host:port";
 const ODD_ENDS: &str = "/App // /ns/ /a_b :v1 :latest : @sha256:00 /ns/app:v1 /a..b";
 const DIGEST: &str = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -87,7 +87,13 @@ fn reference(rng: &mut Rng, words: &[&str]) -> String {
         _ => word(rng, "/app:v1 /ns/app :v1 /app /deep/app:2"),
     };
     let digest = if one_in(rng, 3) { DIGEST } else { "" };
-    format!("{prefix}{base}{suffix}{digest}")
+    let mut reference = format!("{prefix}{base}{suffix}{digest}");
+    if one_in(rng, 10) {
+        let slip = pick(rng, &['.', '_', '-', ':', '/', '@', 'A', '0', ' ', '\u{e9}', '\n']);
+        let places: Vec<_> = reference.char_indices().map(|(place, _)| place).collect();
+        reference.insert(if places.is_empty() { 0 } else { pick(rng, &places) }, slip);
+    }
+    reference
 }
 
 /// One of the words of a text.

@@ -162,7 +162,7 @@ fn aliases(rng: &mut Rng) -> String {
     let mut text = format!("{header}\n");
     for _ in 0..rng.usize(..4) {
         let names = match rng.usize(..30) {
-            0 => "App quay.io/a a:v1",
+            0 => "App reg1.io/a a:v1",
             _ => "ubi9 app org/app library/nginx nginx",
         };
         let alias = word(rng, names);
@@ -170,7 +170,7 @@ fn aliases(rng: &mut Rng) -> String {
             0 => named(rng),
             1 => string(rng, ""),
             _ => {
-                let target = word(rng, "quay.io/org/app docker.io/app localhost/x reg:5000/a/b");
+                let target = word(rng, "reg1.io/org/app docker.io/app localhost/x reg:5000/a/b");
                 string(rng, target)
             }
         };
@@ -193,27 +193,28 @@ fn v1(rng: &mut Rng) -> String {
 
 /// A header or a key with any value.
 fn statement(rng: &mut Rng, keys: &str) -> String {
-    let parts = pick(rng, &[1, 1, 1, 2, 2, 3]);
-    let path = (0..parts).map(|_| word(rng, keys)).collect::<Vec<_>>().join(".");
+    let path = path(rng, keys);
     match rng.usize(..6) {
         0 => format!("[{path}]\n"),
         1 => format!("[[{path}]]\n"),
-        _ => format!("{path} = {}\n", value(rng, 3)),
+        _ => format!("{path} = {}\n", value(rng, keys, 3)),
     }
 }
 
-fn value(rng: &mut Rng, depth: usize) -> String {
-    let items = if depth == 0 { 0 } else { rng.usize(..3) };
+fn path(rng: &mut Rng, keys: &str) -> String {
+    let parts = pick(rng, &[1, 1, 1, 2, 2, 3]);
+    (0..parts).map(|_| word(rng, keys)).collect::<Vec<_>>().join(".")
+}
+
+fn value(rng: &mut Rng, keys: &str, depth: usize) -> String {
+    let items = if depth == 0 { 0 } else { rng.usize(..4) };
     match rng.usize(..9) {
         0 | 1 => {
-            let items: Vec<_> = (0..items).map(|_| value(rng, depth - 1)).collect();
+            let items: Vec<_> = (0..items).map(|_| value(rng, keys, depth - 1)).collect();
             format!("[{}]", items.join(pick(rng, &[", ", ",\n", " , # c\n"])))
         }
         2 | 3 => {
-            let pair = |_| {
-                let key = word(rng, "location x x.y insecure mirror \"\" search");
-                format!("{key} = {}", value(rng, depth - 1))
-            };
+            let pair = |_| format!("{} = {}", path(rng, keys), value(rng, keys, depth - 1));
             format!("{{{}}}", (0..items).map(pair).collect::<Vec<_>>().join(", "))
         }
         4 => named(rng),
@@ -240,7 +241,7 @@ fn named(rng: &mut Rng) -> String {
 
 fn hosts(rng: &mut Rng) -> String {
     let mut host = || {
-        let host = word(rng, "quay.io docker.io reg.example.com:5000 localhost/ A.b:1");
+        let host = word(rng, "reg1.io docker.io reg.example.com:5000 localhost/ A.b:1");
         if one_in(rng, 60) { named(rng) } else { string(rng, host) }
     };
     let hosts: Vec<_> = (0..3).map(|_| host()).collect();
