@@ -1,6 +1,8 @@
 //! The property that carries the correctness argument: the files that are rendered mean what the
 //! cluster's objects say, for every configuration and every reference.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
+
 mod support;
 
 use image_config_agent::engine::{File, Policy, Registries, Source};
