@@ -5,9 +5,12 @@
 
 mod support;
 
+use std::path::Path;
+
 use image_config_agent::engine::{File, Policy, Registries, Source};
 use image_config_agent::model::intent::Place;
 use image_config_agent::model::{Meaning, Reference};
+use image_config_agent::plan::overrides;
 use image_config_agent::render::{self, Bases, CertsOnHost, FileSet, Want};
 use proptest::prelude::*;
 use support::{config, host_base, reference};
@@ -123,6 +126,37 @@ proptest! {
                 let name = source.reference.name();
                 prop_assert!(source.blocked || !meaning.is_blocked_place(name) , "contacts {}", source.reference);
                 prop_assert!(source.blocked || !before.is_blocked(name), "contacts {} in spite of the base", source.reference);
+            }
+        }
+    }
+
+    /// R4: a drop-in that is not ours makes the files weaker only where a finding says so.
+    #[test]
+    fn r4_foreign_drop_ins_lift_nothing_unreported(
+        config in config(),
+        foreign in host_base(),
+        references in prop::collection::vec(reference(), 24),
+    ) {
+        let (meaning, _) = Meaning::of(&config);
+        let bases = bases("", render::policy::DEFAULT_POLICY);
+        let rendered = render::render(&meaning, &bases);
+        if rendered.findings.iter().any(|finding| finding.name == "NotExpressible") {
+            return Ok(());
+        }
+        let ours = match rendered.files.get(&bases.registries_conf.path) {
+            Some(Want::File { bytes, .. }) => File::new("/registries.conf", bytes.clone()),
+            _ => File::absent("/registries.conf"),
+        };
+        let drop_in = [File::new("/registries.conf.d/99.conf", foreign.registries)];
+        let Ok(all) = Registries::parse(&ours, &drop_in) else { return Ok(()) };
+        let ours = Registries::parse(&ours, &[]).unwrap();
+        let paths = ["/registries.conf", "/registries.conf.d/01.conf"].map(Path::new);
+        let findings = overrides::drop_ins(&meaning, &ours, paths[0], paths[1], &drop_in);
+        let is_reported = findings.iter().any(|finding| finding.name == "Overridden");
+        for reference in references.iter().filter(|one| is_expressible(&meaning, one)) {
+            for source in all.sources(reference).unwrap_or_default() {
+                let is_lifted = !source.blocked && meaning.is_blocked_place(source.reference.name());
+                prop_assert!(!is_lifted || is_reported, "contacts {} for {reference}", source.reference);
             }
         }
     }
