@@ -7,10 +7,13 @@
 //! containers/image does with such files; it judges what is written before it is.
 
 pub mod apply;
+pub mod check;
 pub mod decode;
 pub mod engine;
 pub mod host;
 pub mod model;
+pub mod plan;
+pub mod proposal;
 pub mod render;
 pub mod settings;
 pub mod source;

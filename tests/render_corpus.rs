@@ -1,6 +1,14 @@
 //! The rendered files mean what upstream's mean, on every line of the render corpora, but for
 //! the classes of docs/upstream.md, which are counted there.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "support/corpus.rs"]
 mod corpus;
 mod upstream;

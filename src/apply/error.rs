@@ -45,6 +45,14 @@ pub enum ApplyError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file of the host that the engine would refuse cannot become a base.
+    #[error("{} cannot be built upon: {why}; mend it first", file.display())]
+    Unusable {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// State cannot be written down: a path that is not UTF-8, in practice.
     #[error("cannot write {}: {why}", file.display())]
     Unencodable {

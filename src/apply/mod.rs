@@ -5,6 +5,7 @@
 //! it, `foreign/` what others wrote over ours. State and managed files change in the same
 //! transaction, so neither can run ahead of the other.
 
+mod adopt;
 pub mod base;
 mod change;
 pub mod drift;
@@ -16,6 +17,7 @@ pub mod session;
 pub mod state;
 mod transaction;
 
+pub use adopt::adopted;
 pub use base::{Base, Origin};
 pub use drift::{Drift, drift};
 pub use error::ApplyError;

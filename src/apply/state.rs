@@ -5,25 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::error::ApplyError;
 use crate::host::Root;
+pub use crate::model::digest::{Digests, sha256};
 
 /// Where the agent keeps its state, below the root.
 pub const STATE_DIR: &str = "/var/lib/image-config-agent";
 
 /// The format of every file of the state; a newer one is left untouched.
 const FORMAT: u64 = 1;
-
-/// The digests of a configuration (rule D7), given by the caller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Digests {
-    /// Over everything that has a meaning.
-    pub configuration: String,
-    /// The same without the trusted CAs: holds go by this one (rule X3).
-    pub without_cas: String,
-}
 
 /// What the applied set says of one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,19 +64,13 @@ impl Applied {
 ///
 /// # Errors
 /// [`ApplyError::Damaged`] where they are missing or others than their name says.
-pub(super) fn read_content(root: &Root, sha256: &str) -> Result<Vec<u8>, ApplyError> {
+pub fn read_content(root: &Root, sha256: &str) -> Result<Vec<u8>, ApplyError> {
     let file = content_file(sha256);
     match root.read(&file)? {
         Some(bytes) if self::sha256(&bytes) == sha256 => Ok(bytes),
         Some(_) => Err(ApplyError::Damaged { file, why: "its digest is another".into() }),
         None => Err(ApplyError::Damaged { file, why: "it is missing".into() }),
     }
-}
-
-/// The digest of some bytes, in hexadecimal.
-#[must_use]
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a file of the state; `None` where it is missing.

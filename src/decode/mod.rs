@@ -6,6 +6,7 @@
 mod document;
 mod image;
 mod mirrors;
+mod pod;
 mod trusted_ca;
 mod walk;
 
@@ -16,6 +17,7 @@ use crate::model::reference::is_domain;
 use crate::model::{ClusterConfig, Finding, Origin, Reference, Severity};
 
 pub use document::{Document, MAX_FILE_BYTES, SourceFile};
+pub use pod::pod_images;
 use walk::Walk;
 
 /// What is known beside the documents.

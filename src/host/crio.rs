@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
-use super::paths::Paths;
-use super::root::{Content, Root};
-use super::snapshot::{Listing, NamedFile, walk};
+use super::root::Root;
+use super::snapshot::{Listing, walk};
+use crate::engine::{Content, File};
+use crate::model::Paths;
 
 /// What CRI-O's settings say; `None` where no file sets it and CRI-O's default holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Crio {
         crio.merge(&paths.crio_conf, root.content(&paths.crio_conf));
         match walk(root, &paths.crio_conf_d, true, &|_| true) {
             Listing::Files(files) => {
-                for NamedFile { path, content } in files {
+                for File { path, content } in files {
                     crio.merge(&path, content);
                 }
             }

@@ -2,14 +2,14 @@
 
 pub mod crio;
 pub mod error;
-pub mod paths;
 pub mod root;
 pub mod snapshot;
 mod write;
 
+pub use crate::engine::Content;
+pub use crate::model::Paths;
 pub use crio::Crio;
 pub use error::{Cause, HostError};
-pub use paths::Paths;
-pub use root::{Content, Node, Root};
-pub use snapshot::{CertsDir, HostCerts, Listing, NamedFile, Snapshot};
+pub use root::{Node, Root};
+pub use snapshot::{CertsDir, HostCerts, Listing, Snapshot};
 pub use write::Owner;

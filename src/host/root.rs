@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
+use crate::engine::Content;
+
 use super::error::{Cause, HostError};
 
 /// Files larger than this are not read: none that an engine can use comes near it.
@@ -29,17 +31,6 @@ const TRIES: usize = 32;
 pub struct Root {
     handle: OwnedFd,
     path: PathBuf,
-}
-
-/// What a reader found at a path, links followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// Nothing is there, or a link that leads to nothing.
-    Absent,
-    /// A regular file with these bytes.
-    Bytes(Vec<u8>),
-    /// Something is there that cannot be read, and why.
-    Unreadable(String),
 }
 
 /// What stands at a path.

@@ -5,8 +5,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::crio::Crio;
-use super::paths::Paths;
-use super::root::{Content, Node, Root};
+use super::root::{Node, Root};
+use crate::engine::{Content, File};
+use crate::model::Paths;
 
 /// The host as the engine sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,27 +27,18 @@ pub struct Snapshot {
     /// CRI-O's settings.
     pub crio: Crio,
     /// CRI-O's policy, where its settings name another file than `policy` (rule R10).
-    pub crio_policy: Option<NamedFile>,
+    pub crio_policy: Option<File>,
     /// `NAMESPACE.json` files that replace CRI-O's policy for a namespace (rule R10).
     pub namespace_policies: Listing,
     /// The trees of trusted CAs, in the order in which the engine asks them.
     pub certs: Vec<CertsDir>,
 }
 
-/// A file and what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedFile {
-    /// Absolute, as the host sees it.
-    pub path: PathBuf,
-    /// Its bytes; never [`Content::Absent`] in a [`Listing`].
-    pub content: Content,
-}
-
 /// The files of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// In the order in which they are read; none where the directory is missing.
-    Files(Vec<NamedFile>),
+    /// In the order in which they are read, none of them absent; none where the directory is missing.
+    Files(Vec<File>),
     /// The directory cannot be read, and why.
     Unreadable(String),
 }
@@ -83,7 +75,7 @@ impl Snapshot {
             .signature_policy
             .clone()
             .filter(|path| *path != paths.policy)
-            .map(|path| NamedFile { content: root.content(&path), path });
+            .map(|path| File { content: root.content(&path), path });
         let policies = crio.signature_policy_dir.as_ref().unwrap_or(&paths.crio_policies);
         let is_json = |name: &OsStr| name.as_encoded_bytes().ends_with(b".json");
         Self {
@@ -135,7 +127,7 @@ fn collect(
     dir: &Path,
     recursive: bool,
     wanted: &dyn Fn(&OsStr) -> bool,
-    files: &mut Vec<NamedFile>,
+    files: &mut Vec<File>,
 ) -> Result<(), super::HostError> {
     if root.node(dir)? != Some(Node::Dir) {
         return Ok(());
@@ -149,7 +141,7 @@ fn collect(
         } else if wanted(&name) {
             let content = root.content(&path);
             if content != Content::Absent {
-                files.push(NamedFile { path, content });
+                files.push(File { path, content });
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The digest of a configuration: what two hosts compare to know that they mean the same.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -11,33 +10,29 @@ use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, Tru
 /// SHA-256 over the fields that bear on a host's files, in an order of their own: equal over
 /// sources, orders of documents, hosts and versions of the agent (rule D7).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConfigDigest {
-    /// Over everything.
-    pub all: String,
-    /// Without the CAs: a hold or a brake on this one outlives a rotation of CAs.
+pub struct Digests {
+    /// Over everything that has a meaning.
+    pub configuration: String,
+    /// The same without the trusted CAs: a hold that goes by this one outlives their rotation
+    /// (rule X3).
     pub without_cas: String,
 }
 
-impl ConfigDigest {
+impl Digests {
     /// The digests of `config`.
     #[must_use]
     pub fn of(config: &ClusterConfig) -> Self {
         let meant = meant(config);
         let all = json!([meant, trusted_ca(&config.trusted_ca)]);
-        Self { all: sha256(&all), without_cas: sha256(&meant) }
+        let sha256 = |value: &Value| sha256(value.to_string().as_bytes());
+        Self { configuration: sha256(&all), without_cas: sha256(&meant) }
     }
 }
 
-impl fmt::Display for ConfigDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.all)
-    }
-}
-
-fn sha256(value: &Value) -> String {
-    let hash = Sha256::digest(value.to_string());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of some bytes, in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn meant(config: &ClusterConfig) -> Value {

@@ -7,12 +7,14 @@ pub mod finding;
 pub mod intent;
 pub mod meaning;
 pub mod merge;
+pub mod paths;
 pub mod reference;
 pub mod scope;
 
 pub use config::ClusterConfig;
-pub use digest::ConfigDigest;
+pub use digest::Digests;
 pub use finding::{Finding, Origin, Severity};
 pub use meaning::Meaning;
+pub use paths::Paths;
 pub use reference::{Digest, Reference};
 pub use scope::{Scope, ScopeError};

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TomlError, Value, value};
 
 /// What stands above the entries that are appended to a base.
-const HEADING: &str = "\
+pub(super) const HEADING: &str = "\
 # From here on: the cluster's image configuration, written by image-config-agent.
 # Changes made here are undone; change the cluster's objects instead.
 ";
@@ -91,6 +91,25 @@ impl BaseFile {
     /// The prefixes in the order of the file.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|(prefix, _)| prefix.as_str())
+    }
+
+    /// The text that was read.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes out all tables with one of these prefixes.
+    pub fn remove(&mut self, prefixes: &[String]) {
+        if prefixes.is_empty() {
+            return;
+        }
+        if let Some(tables) = registry_tables_mut(self.document.as_table_mut()) {
+            let mut entries = self.entries.iter();
+            tables.retain(|_| entries.next().is_some_and(|(prefix, _)| !prefixes.contains(prefix)));
+        }
+        self.entries.retain(|(prefix, _)| !prefixes.contains(prefix));
+        self.text = self.document.to_string();
     }
 
     /// Whether the file is of version 1 of the format, which newer engines refuse and to which

@@ -24,7 +24,7 @@ pub const DEFAULT_POLICY: &str = r#"{
 "#;
 
 /// Requirements by scope.
-type Scopes = BTreeMap<String, Value>;
+pub(super) type Scopes = BTreeMap<String, Value>;
 
 /// The file over a base. None if nothing is added to
 /// the base.
@@ -151,13 +151,13 @@ fn is_atomic_scope(scope: &str) -> bool {
 }
 
 /// A policy.json to be written.
-struct Policy {
-    default: Value,
-    transports: BTreeMap<String, Scopes>,
+pub(super) struct Policy {
+    pub(super) default: Value,
+    pub(super) transports: BTreeMap<String, Scopes>,
 }
 
 impl Policy {
-    fn of(base: &engine::Policy) -> Self {
+    pub(super) fn of(base: &engine::Policy) -> Self {
         let list = |requirements: &[Requirement]| {
             Value::Array(requirements.iter().map(|one| one.value.clone()).collect())
         };
@@ -170,7 +170,7 @@ impl Policy {
     }
 
     /// One line a scope: files of thousands of entries stay readable.
-    fn to_json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = write!(text, "{{\n  \"default\": {},\n  \"transports\": {{", self.default);

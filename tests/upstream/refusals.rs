@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::line::Line;
 
 /// A reason for which upstream treats a line as a whole otherwise, and how to tell it.
-pub struct LineClass {
-    pub name: &'static str,
+struct LineClass {
+    name: &'static str,
     explains: fn(&Line) -> bool,
 }
 
@@ -34,9 +34,17 @@ const FILES_DIFFER: [LineClass; 2] = [
     LineClass { name: "AtomicScopeUnreadable", explains: atomic_scope_unreadable },
 ];
 
+/// A reason for which an error of the API server is none of ours.
+struct ApiClass {
+    name: &'static str,
+    explains: fn(&Line, &str) -> bool,
+}
+
 /// What the API server refuses and we do not.
-const API_REFUSES: [(&str, fn(&Line, &str) -> bool); 2] =
-    [("EmptyListIsUnset", empty_list_is_unset), ("TagOrDigestAccepted", tag_or_digest_accepted)];
+const API_REFUSES: [ApiClass; 2] = [
+    ApiClass { name: "EmptyListIsUnset", explains: empty_list_is_unset },
+    ApiClass { name: "TagOrDigestAccepted", explains: tag_or_digest_accepted },
+];
 
 /// How a line fares as a whole on both sides.
 pub enum Outcome {
@@ -76,8 +84,8 @@ pub fn explain_api_error(line: &Line, error: &str) -> Option<Vec<&'static str>> 
     if is_our_error(line, error) {
         return None;
     }
-    let explaining = API_REFUSES.iter().filter(|(_, explains)| explains(line, error));
-    Some(explaining.map(|(name, _)| *name).collect())
+    let explaining = API_REFUSES.iter().filter(|class| (class.explains)(line, error));
+    Some(explaining.map(|class| class.name).collect())
 }
 
 fn is_our_error(line: &Line, error: &str) -> bool {

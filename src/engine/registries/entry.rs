@@ -50,6 +50,15 @@ pub enum PullFromMirror {
     TagOnly,
 }
 
+impl Registry {
+    /// Whether two entries differ in nothing but the files that they stand in.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let file = self.file.clone();
+        *self == Self { file, ..other.clone() }
+    }
+}
+
 /// Checks the entries of one file (`postProcessRegistries`). Of two with one prefix, the
 /// first stands.
 pub(super) fn read_all(

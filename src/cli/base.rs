@@ -1,0 +1,95 @@
+//! `base`: what the host itself says where the agent writes (rule R1).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use image_config_agent::apply::{Base as Kept, Origin, Session, adopted};
+use image_config_agent::host::{Content, Root};
+use image_config_agent::plan::diff;
+use image_config_agent::settings::Settings;
+
+use super::{Exit, HostArgs, output};
+
+/// Shows or changes the base.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: image-config-agent base diff")]
+pub struct Base {
+    #[command(flatten)]
+    host: HostArgs,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print the base of every managed file
+    #[command(after_help = "Example: image-config-agent base show")]
+    Show,
+    /// Show what the present files have over their base
+    #[command(after_help = "Example: image-config-agent base diff")]
+    Diff,
+    /// Make the present file, with the agent's entries taken out, the base
+    #[command(
+        after_help = "Example: image-config-agent base adopt /etc/containers/registries.conf"
+    )]
+    Adopt {
+        /// The file, as the host sees it
+        file: PathBuf,
+    },
+}
+
+impl Base {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let (root, settings) = self.host.open()?;
+        match &self.what {
+            What::Show => show(&root, &settings),
+            What::Diff => show_diff(&root, &settings),
+            What::Adopt { file } => adopt(&root, &settings, file),
+        }
+    }
+}
+
+fn show(root: &Root, settings: &Settings) -> anyhow::Result<Exit> {
+    let base = Kept::load(root)?;
+    for path in base.paths() {
+        let origin = match base.origin(path) {
+            Some(Origin::File { .. }) => "its own file".to_owned(),
+            Some(Origin::Link { target }) => format!("a link to {}", target.display()),
+            Some(Origin::Absent) | None => "nothing".to_owned(),
+        };
+        println!("==> {} ({origin}) <==", path.display());
+        match base.text(root, &settings.paths, path) {
+            Content::Bytes(bytes) => print!("{}", String::from_utf8_lossy(&bytes)),
+            Content::Absent => {}
+            Content::Unreadable(why) => {
+                bail!("the base of {} cannot be read: {why}", path.display())
+            }
+        }
+        println!();
+    }
+    Ok(Exit::Yes)
+}
+
+fn show_diff(root: &Root, settings: &Settings) -> anyhow::Result<Exit> {
+    let base = Kept::load(root)?;
+    for path in base.paths() {
+        let bytes = |content| match content {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Absent | Content::Unreadable(_) => None,
+        };
+        let before = bytes(base.text(root, &settings.paths, path));
+        let now = bytes(root.content(path));
+        output::diff(&diff::unified(path, before.as_deref(), now.as_deref()));
+    }
+    Ok(Exit::Yes)
+}
+
+fn adopt(root: &Root, settings: &Settings, file: &Path) -> anyhow::Result<Exit> {
+    let session = Session::open(root, super::apply::PATIENCE)?;
+    let bytes = adopted(root, &settings.paths, file)
+        .with_context(|| format!("{} cannot become the base", file.display()))?;
+    session.replace_base(file, bytes)?;
+    println!("adopted {}; the next apply builds upon it", file.display());
+    Ok(Exit::Yes)
+}

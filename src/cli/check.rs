@@ -1,0 +1,204 @@
+//! `check`: what happens when this host pulls an image.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use image_config_agent::check::{Answer, Host, Verdict, import};
+use image_config_agent::engine::ShortNameMode;
+use image_config_agent::model::Origin;
+use image_config_agent::proposal::{Documents, Engine, HostFiles, Input, Proposal};
+
+use super::{Exit, FormatArgs, HostArgs, output};
+
+/// Answers for references.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits with 2 where any of the images is not pulled.
+Example: image-config-agent check -f cluster.yaml quay.io/ns/app:v1")]
+pub struct Check {
+    /// Documents to answer for in place of the files on disk; may be repeated
+    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    files: Vec<PathBuf>,
+    /// The image of the release payload, which is never locked out
+    #[arg(long, value_name = "REF")]
+    release_image: Option<String>,
+    #[command(flatten)]
+    host: HostArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Whether a user may import the image as an image stream (needs -f)
+    #[arg(long, conflicts_with = "push", requires = "files")]
+    import: bool,
+    /// Whether the image can be pushed from this host
+    #[arg(long)]
+    push: bool,
+    /// Whose policy.json is meant where CRI-O has its own
+    #[arg(long = "for", value_name = "ENGINE", value_parser = ["crio", "podman"], default_value = "crio")]
+    engine: String,
+    /// The images; - reads them from standard input, one a line
+    #[arg(value_name = "REF", required = true)]
+    references: Vec<String>,
+}
+
+impl Check {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let (root, settings) = self.host.open()?;
+        let input = Input { paths: self.files.clone(), release_image: self.release_image.clone() };
+        let references = self.references()?;
+        if self.import {
+            let documents = Documents::read(&input, &settings, None);
+            output::warnings(&documents.findings);
+            if image_config_agent::model::finding::any_error(&documents.findings) {
+                return Ok(Exit::Error);
+            }
+            let answers = references.iter().map(|text| import(text, &documents.config));
+            return self.print(answers);
+        }
+        let engine = if self.engine == "podman" { Engine::Podman } else { Engine::Crio };
+        let (files, crio_mode, meaning) = if input.paths.is_empty() {
+            let host = HostFiles::read(&root, &settings);
+            let mode = host.snapshot.crio.short_name_mode.clone();
+            (host.engine_files(engine), mode, None)
+        } else {
+            let proposal = Proposal::make(&root, &settings, &input)?;
+            output::warnings(&proposal.findings);
+            if !proposal.is_applicable() {
+                return Ok(Exit::Error);
+            }
+            let mode = proposal.host.snapshot.crio.short_name_mode.clone();
+            (proposal.engine_files(engine), mode, Some(proposal.documents.meaning))
+        };
+        let policy_file = files.policy.path.display().to_string();
+        let view = files.view();
+        let host = Host {
+            view: &view,
+            policy_file,
+            short_name_mode: crio_mode
+                .as_deref()
+                .filter(|_| engine == Engine::Crio)
+                .and_then(short_name_mode),
+            meaning: meaning.as_ref(),
+        };
+        let answer = |text: &String| if self.push { host.push(text) } else { host.pull(text) };
+        self.print(references.iter().map(answer))
+    }
+
+    fn references(&self) -> anyhow::Result<Vec<String>> {
+        let mut references = Vec::new();
+        for text in &self.references {
+            if text == "-" {
+                let lines = std::io::read_to_string(std::io::stdin().lock())
+                    .context("standard input cannot be read")?;
+                let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+                references.extend(lines.map(str::to_owned));
+            } else {
+                references.push(text.clone());
+            }
+        }
+        if references.is_empty() {
+            bail!("there is no reference on standard input");
+        }
+        Ok(references)
+    }
+
+    fn print(&self, answers: impl Iterator<Item = Answer>) -> anyhow::Result<Exit> {
+        let mut out = std::io::stdout().lock();
+        let mut exit = Exit::Yes;
+        for answer in answers {
+            if !answer.is_yes() {
+                exit = Exit::No;
+            }
+            if self.format.is_json() {
+                writeln!(out, "{}", serde_json::to_string(&answer)?)?;
+            } else {
+                out.write_all(text(&answer, 0).as_bytes())?;
+            }
+        }
+        Ok(exit)
+    }
+}
+
+fn short_name_mode(text: &str) -> Option<ShortNameMode> {
+    match text {
+        "disabled" => Some(ShortNameMode::Disabled),
+        "permissive" => Some(ShortNameMode::Permissive),
+        "enforcing" => Some(ShortNameMode::Enforcing),
+        _ => None,
+    }
+}
+
+/// The answer for people. Candidates stand below their name, indented.
+fn text(answer: &Answer, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let mut lines = vec![format!("{}: {}", answer.reference, verdict(answer))];
+    if let Some(policy) = &answer.policy {
+        let file = answer.details.policy_file.as_deref().unwrap_or("policy.json");
+        let rule = match policy.level {
+            "transport-scope" => format!("scope {:?} of transport docker", policy.scope),
+            "transport-default" => "default of transport docker".to_owned(),
+            _ => "default".to_owned(),
+        };
+        let says = if policy.allowed {
+            "accepted"
+        } else if answer.details.signature_required {
+            "accepted with a signature"
+        } else {
+            "refused"
+        };
+        lines
+            .push(format!("  {says} by {file}, {rule}{}", origins(&answer.details.policy_origins)));
+    }
+    if !answer.sources.is_empty() {
+        let entry = answer.details.entry.as_ref().map_or(String::new(), |entry| {
+            let part = |name: &str| entry.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+            format!(" by {}, entry {:?}", part("file"), part("prefix"))
+        });
+        lines.push(format!("  asked in order{entry}{}:", origins(&answer.details.source_origins)));
+    }
+    for (index, source) in answer.sources.iter().enumerate() {
+        let tls = if source.insecure { "insecure" } else { "secure" };
+        let blocked = if source.blocked { ", blocked" } else { "" };
+        let ca = answer.details.cas.get(index).and_then(Option::as_deref);
+        let ca = ca.map_or(String::new(), |directory| format!(", CAs of {directory}"));
+        lines.push(format!("    {}. {} ({tls}{blocked}{ca})", index + 1, source.reference));
+    }
+    lines.extend(answer.errors.iter().map(|error| format!("  error: {error}")));
+    lines.extend(answer.details.notes.iter().map(|note| format!("  note: {note}")));
+    let mut text: String = lines.iter().map(|line| format!("{indent}{line}\n")).collect();
+    if let Some(short_name) = &answer.details.short_name {
+        let part = |name: &str| short_name.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+        let refused = short_name.get("refused").and_then(serde_json::Value::as_bool);
+        let says =
+            if refused == Some(true) { "ambiguous, so it is refused" } else { "tried in order" };
+        text += &format!(
+            "{indent}  as a short name ({} of {}, mode {}): {says}\n",
+            part("from"),
+            part("file"),
+            part("mode"),
+        );
+    }
+    for candidate in &answer.candidates {
+        text += &self::text(candidate, depth + 2);
+    }
+    text
+}
+
+fn verdict(answer: &Answer) -> &'static str {
+    match answer.verdict {
+        Verdict::Allowed if answer.details.signature_required => "allowed, if it is signed",
+        Verdict::Allowed => "allowed",
+        Verdict::Rejected => "rejected",
+        Verdict::Blocked => "blocked",
+        Verdict::Invalid => "invalid",
+    }
+}
+
+fn origins(origins: &[Origin]) -> String {
+    if origins.is_empty() {
+        return String::new();
+    }
+    let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+    format!(" ({})", origins.join(", "))
+}

@@ -1,0 +1,162 @@
+//! The command line: one file a subcommand. Results go to standard output, findings and errors to
+//! standard error.
+
+mod apply;
+mod base;
+mod check;
+mod generate;
+mod output;
+mod plan;
+mod render;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use image_config_agent::host::Root;
+use image_config_agent::proposal::Input;
+use image_config_agent::settings::{Settings, SettingsError};
+
+/// Exit codes that scripts can rely on (rule X1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Yes, or nothing to do.
+    Yes = 0,
+    /// An error.
+    Error = 1,
+    /// The answer is no.
+    No = 2,
+    /// The command line or the settings are wrong.
+    Usage = 64,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Makes this host's container engine obey the cluster's image configuration.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Exit codes: 0 yes, or nothing to do; 1 error; 2 the answer is no; 64 usage.
+Example: image-config-agent plan -f cluster.yaml"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print or write the files that documents mean for a host; touch nothing else
+    Render(render::Render),
+    /// Say all that is wrong with documents
+    Validate(validate::Validate),
+    /// Show what documents would change on a host, and what that costs
+    Plan(plan::Plan),
+    /// Apply documents to a host once, as one transaction
+    Apply(apply::Apply),
+    /// Go one step back, to the files before the last change
+    Rollback(apply::Rollback),
+    /// Give every file back to the host
+    Revert(apply::Revert),
+    /// Show or change what the host itself says where the agent writes
+    Base(base::Base),
+    /// Say what happens when this host pulls an image
+    Check(check::Check),
+    /// Print shell completions or write man pages
+    Generate(generate::Generate),
+}
+
+impl Cli {
+    /// Runs the command; errors are printed.
+    #[must_use]
+    pub fn run(self) -> Exit {
+        let result = match self.command {
+            Command::Render(command) => command.run(),
+            Command::Validate(command) => command.run(),
+            Command::Plan(command) => command.run(),
+            Command::Apply(command) => command.run(),
+            Command::Rollback(command) => command.run(),
+            Command::Revert(command) => command.run(),
+            Command::Base(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Generate(command) => command.run(),
+        };
+        result.unwrap_or_else(|error| {
+            if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) {
+                return Exit::Yes;
+            }
+            output::error(&error);
+            if error.is::<SettingsError>() { Exit::Usage } else { Exit::Error }
+        })
+    }
+}
+
+fn is_broken_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+/// Which host, and how it is laid out.
+#[derive(Debug, Args)]
+struct HostArgs {
+    /// The host's root directory
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// A setting, as KEY=VALUE; see image-config-agent(1) for the keys
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl HostArgs {
+    fn open(&self) -> anyhow::Result<(Root, Settings)> {
+        let root = Root::open(&self.root)
+            .with_context(|| format!("--root {} cannot be used", self.root.display()))?;
+        let settings = Settings::load(&root, std::env::vars(), &self.settings)?;
+        Ok((root, settings))
+    }
+}
+
+/// The documents.
+#[derive(Debug, Args)]
+struct InputArgs {
+    /// A file or directory of YAML or JSON documents; - is standard input; may be repeated
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required = true)]
+    files: Vec<PathBuf>,
+    /// The image of the release payload, which is never locked out
+    #[arg(long, value_name = "REF")]
+    release_image: Option<String>,
+}
+
+impl InputArgs {
+    fn input(&self) -> Input {
+        Input { paths: self.files.clone(), release_image: self.release_image.clone() }
+    }
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct FormatArgs {
+    /// How to print the result
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+impl FormatArgs {
+    fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+}

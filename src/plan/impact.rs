@@ -1,0 +1,147 @@
+//! What a change costs: what the engine must be told, and whether pods must go (rules H3, K3).
+
+use serde::Serialize;
+
+use super::View;
+use super::probes::probes;
+use crate::engine::{FileError, Registries, Source};
+use crate::model::Reference;
+
+/// What the engine must be told so that it obeys the new files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeNeed {
+    /// It reads what changed at every pull.
+    None,
+    /// To read registries.conf and its drop-ins again, which it keeps in memory.
+    Reload,
+    /// To start again.
+    Restart,
+}
+
+/// Whether running pods stand in the way of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Drain {
+    /// Whether the node should be drained first.
+    pub needed: bool,
+    /// Why, or why not.
+    pub reason: String,
+}
+
+/// Both, each with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Impact {
+    /// What the engine must be told.
+    pub runtime: RuntimeNeed,
+    /// Why.
+    #[serde(rename = "runtimeReason")]
+    pub runtime_reason: String,
+    /// Whether pods must go.
+    pub drain: Drain,
+}
+
+/// What it costs to get from one view to another. `hides_reloads` says why a reload could not be
+/// confirmed, if CRI-O's settings make it so (rule H7).
+#[must_use]
+pub fn impact(before: &View, after: &View, hides_reloads: Option<&str>) -> Impact {
+    let (runtime, runtime_reason) = runtime(before, after, hides_reloads);
+    Impact { runtime, runtime_reason, drain: drain(before, after) }
+}
+
+fn runtime(before: &View, after: &View, hides_reloads: Option<&str>) -> (RuntimeNeed, String) {
+    if says_the_same(&before.registries, &after.registries) {
+        let reason = "policy.json and certs.d are read at every pull; registries.conf means the \
+                      same as before";
+        return (RuntimeNeed::None, reason.to_owned());
+    }
+    match hides_reloads {
+        None => (RuntimeNeed::Reload, "CRI-O keeps registries.conf in memory".to_owned()),
+        Some(why) => (
+            RuntimeNeed::Restart,
+            format!(
+                "CRI-O keeps registries.conf in memory, and a reload could not be confirmed: {why}"
+            ),
+        ),
+    }
+}
+
+/// Whether an engine that has read both notices no difference. Where entries stand does not
+/// matter, only what they say.
+fn says_the_same(
+    before: &Result<Registries, FileError>,
+    after: &Result<Registries, FileError>,
+) -> bool {
+    let (Ok(before), Ok(after)) = (before, after) else { return before == after };
+    let search = |registries: &Registries| registries.search().map(|list| list.registries.clone());
+    search(before) == search(after)
+        && before.short_name_mode() == after.short_name_mode()
+        && before.entries().count() == after.entries().count()
+        && before.entries().zip(after.entries()).all(|(a, b)| a.says_the_same(b))
+}
+
+fn drain(before: &View, after: &View) -> Drain {
+    let lost = probes([before, after])
+        .into_iter()
+        .find_map(|probe| loss(&probe.reference, before, after).map(|loss| (probe, loss)));
+    match lost {
+        Some((probe, loss)) => {
+            Drain { needed: true, reason: format!("images {}: {loss}", probe.of) }
+        }
+        None => Drain {
+            needed: false,
+            reason: "no image that could be pulled loses a place or a check".to_owned(),
+        },
+    }
+}
+
+/// What a pull of `reference` loses, if anything (rule K3).
+fn loss(reference: &Reference, before: &View, after: &View) -> Option<&'static str> {
+    let was_accepted = accepts(before, reference);
+    if !was_accepted {
+        return None;
+    }
+    if !accepts(after, reference) {
+        return Some("they were accepted and are refused");
+    }
+    let before = places(before, reference);
+    let after = places(after, reference);
+    let position = |place: &Source| after.iter().position(|p| p.reference == place.reference);
+    let positions: Option<Vec<usize>> = before.iter().map(position).collect();
+    let Some(positions) = positions else {
+        return Some("a place to pull from is lost or blocked");
+    };
+    if positions.iter().zip(positions.iter().skip(1)).any(|(first, second)| first > second) {
+        return Some("the places are asked in another order");
+    }
+    let changes_tls = |(place, at): (&Source, &usize)| {
+        after.get(*at).is_some_and(|after| after.insecure != place.insecure)
+    };
+    if before.iter().zip(&positions).any(changes_tls) {
+        return Some("a place is asked with other demands on TLS");
+    }
+    let is_appended = positions.iter().enumerate().all(|(index, position)| index == *position);
+    if reference.tag().is_some() && !is_appended {
+        return Some("a tag would be asked for at a new place first");
+    }
+    None
+}
+
+fn accepts(view: &View, reference: &Reference) -> bool {
+    view.policy.as_ref().is_ok_and(|policy| {
+        let decision = policy.decide("docker", reference);
+        decision.allowed || decision.signature_required
+    })
+}
+
+/// The places that may be contacted.
+fn places(view: &View, reference: &Reference) -> Vec<Source> {
+    let sources = view.registries.as_ref().ok().and_then(|r| r.sources(reference).ok());
+    sources.into_iter().flatten().filter(|source| !source.blocked).collect()
+}
+
+/// Whether the host can pull `reference`: accepted, if need be with a signature, and served by
+/// at least one place that may be contacted.
+#[must_use]
+pub fn is_pullable(view: &View, reference: &Reference) -> bool {
+    accepts(view, reference) && !places(view, reference).is_empty()
+}

@@ -1,0 +1,134 @@
+//! Files that are not ours and take part in what the engine does (rules R4, R10).
+
+use std::path::Path;
+
+use crate::engine::{File, Policy, Registries, Registry};
+use crate::model::{Finding, Meaning, Origin, Reference, Scope, Severity};
+
+/// What foreign drop-ins take back of `ours`, the registries.conf that is to be written, and of
+/// the search list in `search_drop_in`.
+#[must_use]
+pub fn drop_ins(
+    meaning: &Meaning,
+    ours: &Registries,
+    ours_file: &Path,
+    search_drop_in: &Path,
+    foreign: &[File],
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in foreign.iter().filter(|file| file.path != search_drop_in) {
+        // One that the engine cannot read breaks every pull already: the host's view says so.
+        let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(file)) else {
+            continue;
+        };
+        for entry in theirs.entries() {
+            findings.extend(overridden(meaning, ours, ours_file, &file.path, entry));
+        }
+        let is_later = file.path.file_name() > search_drop_in.file_name();
+        if theirs.search().is_some() && meaning.search.is_some() && is_later {
+            findings.push(search_list(&file.path, search_drop_in));
+        }
+    }
+    findings
+}
+
+/// The entry of ours that `theirs` replaces or hides, and what that lifts.
+fn overridden(
+    meaning: &Meaning,
+    ours: &Registries,
+    ours_file: &Path,
+    file: &Path,
+    theirs: &Registry,
+) -> Option<Finding> {
+    let entry =
+        ours.find(&theirs.prefix).or_else(|| ours.entries().find(|e| e.prefix == theirs.prefix))?;
+    if entry.says_the_same(theirs) {
+        return None;
+    }
+    let leads_elsewhere = !theirs.location.is_empty() && theirs.location != theirs.prefix;
+    let lifts = meaning.is_blocked_place(&theirs.prefix) && (!theirs.blocked || leads_elsewhere);
+    let (severity, name, why) = if lifts {
+        (
+            Severity::Error,
+            "Overridden",
+            format!(
+                "it lifts what {} says of {}: the source is contacted.",
+                ours_file.display(),
+                entry.prefix
+            ),
+        )
+    } else {
+        (
+            Severity::Warning,
+            "DropInOverrides",
+            format!(
+                "it takes the place of the entry for {} in {}.",
+                entry.prefix,
+                ours_file.display()
+            ),
+        )
+    };
+    let origin = Origin::object(file.display().to_string());
+    let fix = "Remove the entry from the drop-in, or state it in the cluster's objects.";
+    Some(Finding::new(severity, name, origin, why, fix).about(theirs.prefix.as_str()))
+}
+
+fn search_list(file: &Path, ours: &Path) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "DropInOverrides",
+        Origin::object(file.display().to_string()),
+        format!("its search list comes after that of {} and replaces it.", ours.display()),
+        "Remove unqualified-search-registries from the drop-in.",
+    )
+}
+
+/// Policies of single namespaces that accept what the cluster refuses.
+#[must_use]
+pub fn namespace_policies(meaning: &Meaning, files: &[File]) -> Vec<Finding> {
+    let accepts = |file: &&File| {
+        let Ok(policy) = Policy::parse(file) else { return false };
+        let accepted = |image: &Reference| policy.decide("docker", image).allowed;
+        refused_images(meaning).iter().any(accepted)
+            || meaning.allowed.is_some()
+                && policy.scopes().any(|(_, scope, _)| {
+                    Scope::parse(scope).is_ok_and(|scope| {
+                        sample(&scope)
+                            .is_some_and(|image| !meaning.pull(&image).accepted && accepted(&image))
+                    })
+                })
+    };
+    files
+        .iter()
+        .filter(accepts)
+        .map(|file| {
+            Finding::new(
+                Severity::Warning,
+                "NamespacePolicyAccepts",
+                Origin::object(file.path.display().to_string()),
+                "in place of policy.json it judges the images of one namespace, and accepts what \
+                 the cluster refuses.",
+                "Mend or remove the file.",
+            )
+        })
+        .collect()
+}
+
+/// One image of every part of the name space that the cluster refuses.
+fn refused_images(meaning: &Meaning) -> Vec<Reference> {
+    let blocked = meaning.blocked.keys().filter_map(sample);
+    let unlisted = Reference::parse("image-config-agent-probe.invalid/x:x").ok();
+    let unlisted = unlisted.filter(|_| meaning.allowed.is_some());
+    blocked.chain(unlisted).filter(|image| !meaning.pull(image).accepted).collect()
+}
+
+/// An image that lies in `scope`.
+fn sample(scope: &Scope) -> Option<Reference> {
+    let text = scope.as_str();
+    let name = match text.strip_prefix('*') {
+        Some(domain) => format!("image-config-agent-probe{domain}/x"),
+        None if !text.contains('/') => format!("{text}/x"),
+        None => text.to_owned(),
+    };
+    Reference::parse(&name).ok().map(Reference::with_default_tag)
+}

@@ -1,0 +1,66 @@
+//! References that stand for all others: between the scopes of a host's files the engine's
+//! answers are the same everywhere, so one reference in each part of the name space will do.
+
+use std::collections::BTreeSet;
+
+use super::View;
+use crate::model::Reference;
+
+/// The part of names that no configuration has.
+const UNLISTED: &str = "image-config-agent-probe";
+const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// One reference, and the images it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Probe {
+    /// As in "images *of quay.io/ns*".
+    pub of: String,
+    /// The reference.
+    pub reference: Reference,
+}
+
+/// References that fall into every part of the name space that either view tells apart.
+pub(super) fn probes(views: [&View; 2]) -> BTreeSet<Probe> {
+    let mut probes = BTreeSet::new();
+    let unlisted = "of registries that no file names";
+    add(&mut probes, unlisted, &format!("{UNLISTED}.invalid/{UNLISTED}"));
+    for view in views {
+        for entry in view.registries.iter().flat_map(|registries| registries.entries()) {
+            scope(&mut probes, &entry.prefix);
+        }
+        let scopes = view.policy.iter().flat_map(|policy| policy.scopes());
+        for (_, text, _) in scopes.filter(|(transport, ..)| *transport == "docker") {
+            scope(&mut probes, text);
+        }
+    }
+    probes
+}
+
+fn scope(probes: &mut BTreeSet<Probe>, text: &str) {
+    let of = format!("of {text}");
+    let on_a_port = format!("of {text} on a port");
+    if let Some(domain) = text.strip_prefix('*') {
+        add(probes, &of, &format!("{UNLISTED}{domain}/{UNLISTED}"));
+        add(probes, &on_a_port, &format!("{UNLISTED}{domain}:1/{UNLISTED}"));
+    } else if !text.contains('/') {
+        add(probes, &of, &format!("{text}/{UNLISTED}"));
+        if !text.contains(':') {
+            add(probes, &on_a_port, &format!("{text}:1/{UNLISTED}"));
+        }
+    } else if let Ok(reference) = Reference::parse_canonical(text)
+        && (reference.tag().is_some() || reference.digest().is_some())
+    {
+        probes.insert(Probe { of: format!("named {text}"), reference });
+    } else {
+        add(probes, &format!("named {text}"), text);
+        add(probes, &format!("below {text}"), &format!("{text}/{UNLISTED}"));
+    }
+}
+
+fn add(probes: &mut BTreeSet<Probe>, of: &str, name: &str) {
+    for (kind, version) in [("tag", format!(":{UNLISTED}")), ("digest", format!("@{DIGEST}"))] {
+        let reference = Reference::parse_canonical(&format!("{name}{version}"));
+        probes
+            .extend(reference.map(|reference| Probe { of: format!("{of} by {kind}"), reference }));
+    }
+}

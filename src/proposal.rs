@@ -1,0 +1,393 @@
+//! A proposal: what documents would make of a host. It runs the flow up to the plan and
+//! changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::apply::{Applied, ApplyError, Base, Entry, Outcome, Request, preview};
+use crate::decode::{self, Context, SourceFile, decode};
+use crate::engine::{Content, File, Registries, certs};
+use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot};
+use crate::model::advice::advise;
+use crate::model::config::TrustedCa;
+use crate::model::finding::any_error;
+use crate::model::{ClusterConfig, Digests, Finding, Meaning, Severity};
+use crate::plan::guard::{Needed, lock_outs};
+use crate::plan::view::EngineFiles;
+use crate::plan::{Impact, View, impact, overrides};
+use crate::render::{self, Bases, CertsOnHost, FileSet, Want};
+use crate::settings::{Guard, Settings};
+use crate::source;
+
+/// What the user gave.
+#[derive(Debug, Clone, Default)]
+pub struct Input {
+    /// Files and directories of documents.
+    pub paths: Vec<PathBuf>,
+    /// The release payload's image, if it is not in the documents.
+    pub release_image: Option<String>,
+}
+
+/// What the documents say, before any host is looked at.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    /// As they state it.
+    pub config: ClusterConfig,
+    /// As it is meant.
+    pub meaning: Meaning,
+    /// Of the configuration.
+    pub digests: Digests,
+    /// All that is wrong with it.
+    pub findings: Vec<Finding>,
+}
+
+impl Documents {
+    /// Reads and judges the documents; `short_name_mode` is the engine's, where it is known.
+    #[must_use]
+    pub fn read(input: &Input, settings: &Settings, short_name_mode: Option<&str>) -> Self {
+        let (files, mut findings) = source::file::read_all(&input.paths);
+        let context = Context {
+            trusted_ca_namespace: settings.trusted_ca_namespace.clone(),
+            release_image: input.release_image.clone(),
+            default_registry: std::env::var("OPENSHIFT_DEFAULT_REGISTRY").ok(),
+        };
+        if !files.is_empty() || findings.is_empty() {
+            return Self::of(&files, &context, findings, short_name_mode);
+        }
+        findings.sort();
+        let config = ClusterConfig::default();
+        let digests = Digests::of(&config);
+        Self { config, meaning: Meaning::default(), digests, findings }
+    }
+
+    fn of(
+        files: &[SourceFile],
+        context: &Context,
+        mut findings: Vec<Finding>,
+        short_name_mode: Option<&str>,
+    ) -> Self {
+        let decode::Decoded { config, findings: decoded } = decode(files, context);
+        findings.extend(decoded);
+        let (meaning, merged) = Meaning::of(&config);
+        findings.extend(merged);
+        findings.extend(advise(&config, &meaning, short_name_mode));
+        findings.sort();
+        Self { digests: Digests::of(&config), config, meaning, findings }
+    }
+}
+
+/// What the documents would make of a host.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The documents.
+    pub documents: Documents,
+    /// What each managed path shall hold; empty where a finding is an error.
+    pub files: FileSet,
+    /// All findings, those about the host included.
+    pub findings: Vec<Finding>,
+    /// What the host holds now.
+    pub host: HostFiles,
+    /// What managed paths hold once they are the host's own again.
+    originals: BTreeMap<PathBuf, Content>,
+    keep: Vec<PathBuf>,
+}
+
+impl Proposal {
+    /// Reads documents and host, and renders.
+    ///
+    /// # Errors
+    /// The agent's own state on the host cannot be read.
+    pub fn make(root: &Root, settings: &Settings, input: &Input) -> Result<Self, ApplyError> {
+        let host = HostFiles::read(root, settings);
+        let mode = host.snapshot.crio.short_name_mode.as_deref();
+        let documents = Documents::read(input, settings, mode);
+        let mut proposal = Self {
+            files: FileSet::default(),
+            findings: documents.findings.clone(),
+            keep: match documents.config.trusted_ca {
+                TrustedCa::Missing(_) => vec![settings.paths.certs_d.clone()],
+                _ => Vec::new(),
+            },
+            documents,
+            originals: BTreeMap::new(),
+            host,
+        };
+        if !any_error(&proposal.findings) {
+            proposal.render(root)?;
+        }
+        Ok(proposal)
+    }
+
+    fn render(&mut self, root: &Root) -> Result<(), ApplyError> {
+        let meaning = &self.documents.meaning;
+        let base = Base::load(root)?;
+        let bases = self.host.bases(root, &base, &Applied::load(root)?);
+        let rendered = render::render(meaning, &bases);
+        self.findings.extend(rendered.findings);
+        self.files = rendered.files;
+        let original =
+            |path: &Path| (path.to_owned(), base.text(root, &self.host.settings.paths, path));
+        self.originals = self.files.iter().map(|(path, _)| original(path)).collect();
+        self.findings.extend(self.foreign());
+        self.findings.sort();
+        Ok(())
+    }
+
+    /// What files that are not ours do to the change.
+    fn foreign(&self) -> Vec<Finding> {
+        let meaning = &self.documents.meaning;
+        let paths = &self.host.settings.paths;
+        let mut findings = overrides::namespace_policies(
+            meaning,
+            files_of(&self.host.snapshot.namespace_policies),
+        );
+        let main = self.engine_files(Engine::Crio).registries_conf;
+        let ours = Registries::parse(&main, &[]);
+        let snapshot = &self.host.snapshot;
+        let others = snapshot.other_drop_ins.iter().map(|(_, listing)| listing);
+        for listing in std::iter::once(&snapshot.drop_ins).chain(others) {
+            let Ok(ours) = &ours else { break };
+            let file = &paths.registries_conf;
+            let foreign = files_of(listing);
+            findings.extend(overrides::drop_ins(
+                meaning,
+                ours,
+                file,
+                &paths.search_drop_in,
+                foreign,
+            ));
+        }
+        findings
+    }
+
+    /// What an engine would read after the change.
+    #[must_use]
+    pub fn engine_files(&self, engine: Engine) -> EngineFiles {
+        let original = |path: &Path| self.originals.get(path).cloned().unwrap_or(Content::Absent);
+        self.host.engine_files(engine).with(&self.files, original)
+    }
+
+    /// Whether the files may be written: `Overridden` alone does not stand in the way (rule R4).
+    #[must_use]
+    pub fn is_applicable(&self) -> bool {
+        !self
+            .findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error && finding.name != "Overridden")
+    }
+
+    /// What the transaction is asked for.
+    #[must_use]
+    pub fn request(&self) -> Request<'_> {
+        Request { files: &self.files, digests: &self.documents.digests, keep: &self.keep }
+    }
+
+    /// What would change on disk, path by path.
+    ///
+    /// # Errors
+    /// The host cannot be read.
+    pub fn outcome(&self, root: &Root) -> Result<Outcome, ApplyError> {
+        preview(root, self.request())
+    }
+
+    /// What the change costs.
+    #[must_use]
+    pub fn impact(&self) -> Impact {
+        let after = self.engine_files(Engine::Crio).view();
+        impact::impact(&self.host.view(), &after, self.host.hides_reloads())
+    }
+
+    /// What the guard says (rule H8).
+    #[must_use]
+    pub fn lock_outs(&self, root: &Root) -> Vec<Finding> {
+        let severity = match self.host.settings.guard {
+            Guard::Off => return Vec::new(),
+            Guard::Warn => Severity::Warning,
+            Guard::Enforce => Severity::Error,
+        };
+        let mut needed = self.host.needed(root);
+        needed.extend(self.documents.config.release.iter().map(|(image, origin)| Needed {
+            image: image.to_string(),
+            by: format!("the release payload ({origin})"),
+        }));
+        let after = self.engine_files(Engine::Crio).view();
+        lock_outs(&needed, &self.host.view(), &after, severity)
+    }
+
+    /// What `path` holds after the change: its bytes, or nothing.
+    #[must_use]
+    pub fn content(&self, path: &Path) -> Option<&[u8]> {
+        match self.files.get(path)? {
+            Want::File { bytes, .. } => Some(bytes),
+            Want::Base => match self.originals.get(path)? {
+                Content::Bytes(bytes) => Some(bytes),
+                Content::Absent | Content::Unreadable(_) => None,
+            },
+            Want::Absent => None,
+        }
+    }
+}
+
+/// Whose policy is meant where there are two (rule R10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// CRI-O's, or the only one.
+    Crio,
+    /// Podman's.
+    Podman,
+}
+
+/// The files of a host that bear on images.
+#[derive(Debug, Clone)]
+pub struct HostFiles {
+    /// As they were read.
+    pub snapshot: Snapshot,
+    settings: Settings,
+}
+
+impl HostFiles {
+    /// Reads them.
+    #[must_use]
+    pub fn read(root: &Root, settings: &Settings) -> Self {
+        Self { snapshot: Snapshot::read(root, &settings.paths), settings: settings.clone() }
+    }
+
+    /// What an engine reads at present.
+    #[must_use]
+    pub fn engine_files(&self, engine: Engine) -> EngineFiles {
+        let snapshot = &self.snapshot;
+        let paths = &self.settings.paths;
+        let standing = |own: &Content, vendor: &Content| match own {
+            Content::Absent => vendor.clone(),
+            own => own.clone(),
+        };
+        let file = |path: &Path, content| File { path: path.to_owned(), content };
+        let policy = match (&snapshot.crio_policy, engine) {
+            (Some(policy), Engine::Crio) => policy.clone(),
+            _ => file(&paths.policy, standing(&snapshot.policy, &snapshot.vendor_policy)),
+        };
+        let registries = standing(&snapshot.registries_conf, &snapshot.vendor_registries_conf);
+        EngineFiles {
+            registries_conf: file(&paths.registries_conf, registries),
+            drop_ins: match &snapshot.drop_ins {
+                Listing::Files(files) => files.clone(),
+                Listing::Unreadable(why) => {
+                    vec![file(&paths.registries_conf_d, Content::Unreadable(why.clone()))]
+                }
+            },
+            policy,
+            certs: snapshot.certs.iter().map(certs_dir).collect(),
+        }
+    }
+
+    /// What CRI-O makes of them at present.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.engine_files(Engine::Crio).view()
+    }
+
+    fn bases(&self, root: &Root, base: &Base, applied: &Applied) -> Bases {
+        let paths = &self.settings.paths;
+        let file =
+            |path: &Path| File { path: path.to_owned(), content: base.text(root, paths, path) };
+        let crio = self.snapshot.crio_policy.iter().map(|policy| file(&policy.path));
+        Bases {
+            registries_conf: file(&paths.registries_conf),
+            policies: std::iter::once(file(&paths.policy)).chain(crio).collect(),
+            search_drop_in: paths.search_drop_in.clone(),
+            certs_d: paths.certs_d.clone(),
+            certs: self.certs_on_host(applied),
+        }
+    }
+
+    fn certs_on_host(&self, applied: &Applied) -> CertsOnHost {
+        let paths = &self.settings.paths;
+        let mut on_host = CertsOnHost::default();
+        for dir in &self.snapshot.certs {
+            for (host, held) in dir.hosts.iter().flatten() {
+                if dir.path != paths.certs_d {
+                    on_host.masked.insert(host.clone());
+                } else if let HostCerts::Dir { cas, .. } = held
+                    && let Some(Content::Bytes(bytes)) = cas.get("ca.crt")
+                {
+                    on_host.ca_crt.insert(host.clone(), bytes.clone());
+                }
+            }
+        }
+        let ours = applied.set.files.iter().filter(|(path, entry)| {
+            matches!(entry, Entry::File { .. }) && path.starts_with(&paths.certs_d)
+        });
+        on_host.ours = ours.map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
+        on_host
+    }
+
+    /// Why CRI-O would not log that it took new files over, if its settings keep it from that.
+    fn hides_reloads(&self) -> Option<&'static str> {
+        let crio = &self.snapshot.crio;
+        if matches!(
+            crio.log_level.as_deref(),
+            Some("fatal" | "panic" | "error" | "warn" | "warning")
+        ) {
+            return Some("log_level in crio.conf hides what CRI-O says of it");
+        }
+        let filters = crio.log_filter.as_deref().is_some_and(|filter| !filter.is_empty());
+        filters.then_some("log_filter in crio.conf may hide what CRI-O says of it")
+    }
+
+    /// The images that the host needs: the pause image, static pods, what the settings list.
+    fn needed(&self, root: &Root) -> Vec<Needed> {
+        let pause = self.snapshot.crio.pause_image.iter();
+        let pause = pause.map(|image| Needed {
+            image: image.clone(),
+            by: "pause_image of crio.conf".to_owned(),
+        });
+        let listed = self.settings.guard_images.iter();
+        let listed = listed.map(|image| Needed {
+            image: image.clone(),
+            by: "guard_images of the settings".to_owned(),
+        });
+        pause.chain(listed).chain(static_pods(root)).collect()
+    }
+}
+
+/// Where the kubelet of kubeadm and OpenShift finds static pods.
+const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+
+/// The images of static pods. What cannot be read there is the kubelet's to complain of.
+fn static_pods(root: &Root) -> Vec<Needed> {
+    let directory = Path::new(STATIC_PODS);
+    let names = root.list(directory).ok().flatten().unwrap_or_default();
+    let read = |name: std::ffi::OsString| {
+        let path = directory.join(name);
+        let bytes = root.read(&path).ok().flatten()?;
+        Some(SourceFile { name: path.display().to_string(), bytes })
+    };
+    let images = |file: SourceFile| {
+        let images = decode::pod_images(&file);
+        images
+            .into_iter()
+            .map(move |image| Needed { image, by: format!("static pod {}", file.name) })
+    };
+    names.into_iter().filter_map(read).flat_map(images).collect()
+}
+
+fn files_of(listing: &Listing) -> &[File] {
+    match listing {
+        Listing::Files(files) => files,
+        Listing::Unreadable(_) => &[],
+    }
+}
+
+fn certs_dir(dir: &CertsDir) -> certs::CertsDir {
+    let listing = |held: &HostCerts| match held {
+        HostCerts::Dir { cas, others } => {
+            certs::Listing::Files(cas.keys().chain(others).cloned().collect())
+        }
+        HostCerts::Unreadable(why) => certs::Listing::Unreadable(why.clone()),
+    };
+    let hosts = dir.hosts.iter().flatten();
+    certs::CertsDir {
+        path: dir.path.clone(),
+        hosts: hosts.map(|(host, held)| (host.clone(), listing(held))).collect(),
+    }
+}
