@@ -125,7 +125,7 @@ impl Answer {
         }
     }
 
-    /// Whether what was asked for happens, as the verdict has it.
+    /// Whether what was asked for happens under this very name.
     #[must_use]
     pub fn is_yes(&self) -> bool {
         self.verdict == Verdict::Allowed

@@ -48,7 +48,7 @@ impl Check {
         let references = self.references()?;
         if self.import {
             let documents = Documents::read(&input, &settings, None);
-            output::findings(&documents.findings);
+            output::warnings(&documents.findings);
             if image_config_agent::model::finding::any_error(&documents.findings) {
                 return Ok(Exit::Error);
             }
@@ -62,7 +62,7 @@ impl Check {
             (host.engine_files(engine), mode, None, Vec::new())
         } else {
             let proposal = Proposal::make(&root, &settings, &input)?;
-            output::findings(&proposal.findings);
+            output::warnings(&proposal.findings);
             if !proposal.is_applicable() {
                 return Ok(Exit::Error);
             }

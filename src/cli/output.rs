@@ -56,6 +56,12 @@ pub fn findings(findings: &[Finding]) {
     }
 }
 
+/// Prints findings to standard error, but for mere information.
+pub fn warnings(findings: &[Finding]) {
+    let weighty = findings.iter().filter(|finding| finding.severity != Severity::Info);
+    self::findings(&weighty.cloned().collect::<Vec<_>>());
+}
+
 /// Prints an error with all of its causes to standard error.
 pub fn error(error: &anyhow::Error) {
     let style = Style::new().fg_color(Some(AnsiColor::Red.into()));

@@ -82,21 +82,16 @@ fn says_the_same(
 fn drain(before: &View, after: &View) -> Drain {
     let lost = probes([before, after])
         .into_iter()
-        .find_map(|reference| loss(&reference, before, after).map(|loss| (reference, loss)));
+        .find_map(|probe| loss(&probe.reference, before, after).map(|loss| (probe, loss)));
     match lost {
-        Some((reference, loss)) => {
-            Drain { needed: true, reason: format!("{}: {loss}", describe(&reference)) }
+        Some((probe, loss)) => {
+            Drain { needed: true, reason: format!("images {}: {loss}", probe.of) }
         }
         None => Drain {
             needed: false,
             reason: "no image that could be pulled loses a place or a check".to_owned(),
         },
     }
-}
-
-fn describe(reference: &Reference) -> String {
-    let kind = if reference.digest().is_some() { "digest" } else { "tag" };
-    format!("images like {} by {kind}", reference.name())
 }
 
 /// What a pull of `reference` loses, if anything (rule K3).
