@@ -7,6 +7,7 @@ mod agent;
 
 mod base;
 mod check;
+mod commands;
 mod documents;
 mod foreign;
 mod plan;
