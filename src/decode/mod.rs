@@ -158,9 +158,10 @@ fn sort(document: Document, sorted: &mut Sorted, findings: &mut Vec<Finding>) {
             sorted.cluster_version = Some(document);
             false
         }
-        ("config.openshift.io/v1" | "config.openshift.io/v1alpha1", kind)
-            if matches!(kind, "ClusterImagePolicy" | "ImagePolicy") =>
-        {
+        (
+            "config.openshift.io/v1" | "config.openshift.io/v1alpha1",
+            "ClusterImagePolicy" | "ImagePolicy",
+        ) => {
             findings.push(not_applied(&document));
             true
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, TrustedCa};
 use super::merge::merge;
-use super::scope::names_above;
+use super::scope::{names_above, substitute};
 use super::{Finding, Origin, Reference, Scope, Severity};
 
 /// One source and all its mirrors.
@@ -157,7 +157,7 @@ impl Meaning {
     fn is_served_by_mirror(&self, name: &str) -> bool {
         let Some((scope, mirrors)) = self.mirrored_by(name, PullKind::Digest) else { return false };
         mirrors.places.iter().any(|mirror| {
-            let place = super::intent::substitute(name, scope, mirror);
+            let place = substitute(name, scope, mirror);
             place != name && !self.is_blocked_place(&place)
         })
     }

@@ -22,7 +22,10 @@ pub fn drop_ins(
             continue;
         };
         for entry in theirs.entries() {
-            findings.extend(overridden(meaning, ours, ours_file, &file.path, entry));
+            let hidden = hidden(ours, &entry.prefix);
+            findings.extend(hidden.filter_map(|(place, hidden)| {
+                overridden(meaning, place, hidden, ours_file, &file.path, entry)
+            }));
         }
         let is_later = file.path.file_name() > search_drop_in.file_name();
         if theirs.search().is_some() && meaning.search.is_some() && is_later {
@@ -32,21 +35,38 @@ pub fn drop_ins(
     findings
 }
 
-/// The entry of ours that `theirs` replaces or hides, and what that lifts.
+/// The entries of ours that one with `prefix` replaces or hides, each with the part of the name
+/// space where it does.
+fn hidden<'a>(
+    ours: &'a Registries,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a Registry)> {
+    let same = || ours.entries().find(|entry| entry.prefix == prefix);
+    let covering = ours.find(prefix).or_else(same).map(|entry| (prefix, entry));
+    // Of two prefixes of one length the engine takes the wildcard.
+    let domain = prefix.strip_prefix('*').filter(|domain| domain.starts_with('.'));
+    let tied = ours.entries().filter(move |entry| {
+        entry.prefix != prefix
+            && entry.prefix.len() == prefix.len()
+            && domain.is_some_and(|domain| entry.prefix.ends_with(domain))
+    });
+    covering.into_iter().chain(tied.map(|entry| (entry.prefix.as_str(), entry)))
+}
+
+/// What it means that `theirs` takes the place of `entry` for `place`, and what that lifts.
 fn overridden(
     meaning: &Meaning,
-    ours: &Registries,
+    place: &str,
+    entry: &Registry,
     ours_file: &Path,
     file: &Path,
     theirs: &Registry,
 ) -> Option<Finding> {
-    let entry =
-        ours.find(&theirs.prefix).or_else(|| ours.entries().find(|e| e.prefix == theirs.prefix))?;
     if entry.says_the_same(theirs) {
         return None;
     }
     let leads_elsewhere = !theirs.location.is_empty() && theirs.location != theirs.prefix;
-    let lifts = meaning.is_blocked_place(&theirs.prefix) && (!theirs.blocked || leads_elsewhere);
+    let lifts = meaning.is_blocked_place(place) && (!theirs.blocked || leads_elsewhere);
     let (severity, name, why) = if lifts {
         (
             Severity::Error,

@@ -52,8 +52,7 @@ fn scope(probes: &mut BTreeSet<Probe>, text: &str) {
     {
         probes.insert(Probe { of: format!("named {text}"), reference });
     } else {
-        add(probes, &format!("named {text}"), text);
-        add(probes, &format!("below {text}"), &format!("{text}/{UNLISTED}"));
+        add(probes, &format!("of {text}"), text);
     }
 }
 

@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::base::{BaseFile, Entry, Mirror};
 use crate::model::config::PullKind;
-use crate::model::intent::substitute;
 use crate::model::meaning::{Mirrors, Source};
-use crate::model::scope::{names_above, scopes_above};
+use crate::model::scope::{names_above, scopes_above, substitute};
 use crate::model::{Finding, Meaning, Origin, Scope, Severity};
 
 /// The file over its base. None if nothing is added to the base.
