@@ -11,10 +11,11 @@ use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot};
 use crate::model::advice::advise;
 use crate::model::config::TrustedCa;
 use crate::model::finding::any_error;
-use crate::model::{ClusterConfig, Digests, Finding, Meaning, Severity};
+use crate::model::{ClusterConfig, Digests, Finding, Meaning, Origin, Severity};
 use crate::plan::guard::{Needed, lock_outs};
 use crate::plan::view::EngineFiles;
 use crate::plan::{Impact, View, impact, overrides};
+use crate::render::policy::DEFAULT_POLICY;
 use crate::render::{self, Bases, CertsOnHost, FileSet, Want};
 use crate::settings::{Guard, Settings};
 use crate::source;
@@ -99,13 +100,20 @@ impl Proposal {
     /// The agent's own state on the host cannot be read.
     pub fn make(root: &Root, settings: &Settings, input: &Input) -> Result<Self, ApplyError> {
         let host = HostFiles::read(root, settings);
-        let mode = host.snapshot.crio.short_name_mode.as_deref();
-        let documents = Documents::read(input, settings, mode);
+        let documents = host.documents(input);
+        Self::of(root, host, documents)
+    }
+
+    /// Renders documents for a host.
+    ///
+    /// # Errors
+    /// As [`Proposal::make`].
+    pub fn of(root: &Root, host: HostFiles, documents: Documents) -> Result<Self, ApplyError> {
         let mut proposal = Self {
             files: FileSet::default(),
             findings: documents.findings.clone(),
             keep: match documents.config.trusted_ca {
-                TrustedCa::Missing(_) => vec![settings.paths.certs_d.clone()],
+                TrustedCa::Missing(_) => vec![host.settings.paths.certs_d.clone()],
                 _ => Vec::new(),
             },
             documents,
@@ -124,6 +132,7 @@ impl Proposal {
         let bases = self.host.bases(root, &base, &Applied::load(root)?);
         let rendered = render::render(meaning, &bases);
         self.findings.extend(rendered.findings);
+        self.findings.extend(self.host.unreadable_settings());
         self.files = rendered.files;
         let original =
             |path: &Path| (path.to_owned(), base.text(root, &self.host.settings.paths, path));
@@ -141,6 +150,8 @@ impl Proposal {
             meaning,
             files_of(&self.host.snapshot.namespace_policies),
         );
+        let after = self.engine_files(Engine::Crio).view();
+        findings.extend(after.registries.err().map(|error| overrides::unreadable(&error)));
         let main = self.engine_files(Engine::Crio).registries_conf;
         let ours = Registries::parse(&main, &[]);
         let snapshot = &self.host.snapshot;
@@ -252,6 +263,12 @@ impl HostFiles {
         Self { snapshot: Snapshot::read(root, &settings.paths), settings: settings.clone() }
     }
 
+    /// Reads and judges documents for this host.
+    #[must_use]
+    pub fn documents(&self, input: &Input) -> Documents {
+        Documents::read(input, &self.settings, self.snapshot.crio.short_name_mode.as_deref())
+    }
+
     /// What an engine reads at present.
     #[must_use]
     pub fn engine_files(&self, engine: Engine) -> EngineFiles {
@@ -280,10 +297,16 @@ impl HostFiles {
         }
     }
 
-    /// What CRI-O makes of them at present.
+    /// What a change starts from: what CRI-O makes of them at present. A host that has no
+    /// policy.json yet counts as one that accepts all (rule R1), or its first configuration
+    /// could lock it out unseen.
     #[must_use]
     pub fn view(&self) -> View {
-        self.engine_files(Engine::Crio).view()
+        let mut files = self.engine_files(Engine::Crio);
+        if files.policy.content == Content::Absent {
+            files.policy.content = Content::Bytes(DEFAULT_POLICY.into());
+        }
+        files.view()
     }
 
     fn bases(&self, root: &Root, base: &Base, applied: &Applied) -> Bases {
@@ -319,6 +342,20 @@ impl HostFiles {
         });
         on_host.ours = ours.map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
         on_host
+    }
+
+    /// Settings of CRI-O that cannot be read: any of them may name the policy.json it obeys.
+    fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
+        self.snapshot.crio.unreadable.iter().map(|(path, why)| {
+            let why = why.lines().next().unwrap_or_default();
+            Finding::new(
+                Severity::Error,
+                "EngineSettingsUnreadable",
+                Origin::object(path.display().to_string()),
+                format!("it cannot be known which policy.json CRI-O obeys: {why}."),
+                "Mend the file; CRI-O could not start with it either.",
+            )
+        })
     }
 
     /// Why CRI-O would not log that it took new files over, if its settings keep it from that.

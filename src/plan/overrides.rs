@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::engine::{File, Policy, Registries, Registry};
+use crate::engine::{File, FileError, Policy, Registries, Registry};
 use crate::model::{Finding, Meaning, Origin, Reference, Scope, Severity};
 
 /// What foreign drop-ins take back of `ours`, the registries.conf that is to be written, and of
@@ -17,7 +17,7 @@ pub fn drop_ins(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in foreign.iter().filter(|file| file.path != search_drop_in) {
-        // One that the engine cannot read breaks every pull already: the host's view says so.
+        // One that the engine cannot read breaks every pull: `unreadable` says so.
         let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(file)) else {
             continue;
         };
@@ -33,6 +33,18 @@ pub fn drop_ins(
         }
     }
     findings
+}
+
+/// A file that keeps the engine from reading any: not ours to mend.
+#[must_use]
+pub fn unreadable(error: &FileError) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "DropInUnreadable",
+        Origin::object(error.path.display().to_string()),
+        format!("the engine refuses it, and every pull with it: {error}."),
+        "Mend or remove the file.",
+    )
 }
 
 /// The entries of ours that one with `prefix` replaces or hides, each with the part of the name
