@@ -58,8 +58,11 @@ fn scope(probes: &mut BTreeSet<Probe>, text: &str) {
 
 fn add(probes: &mut BTreeSet<Probe>, of: &str, name: &str) {
     for (kind, version) in [("tag", format!(":{UNLISTED}")), ("digest", format!("@{DIGEST}"))] {
-        let reference = Reference::parse_canonical(&format!("{name}{version}"));
-        probes
-            .extend(reference.map(|reference| Probe { of: format!("{of} by {kind}"), reference }));
+        // docker.io has no names of one part, so that at a mirror there only deeper names have one.
+        for below in ["".to_owned(), format!("/{UNLISTED}"), format!("/{UNLISTED}/{UNLISTED}")] {
+            let reference = Reference::parse_canonical(&format!("{name}{below}{version}"));
+            let of = format!("{of} by {kind}");
+            probes.extend(reference.map(|reference| Probe { of, reference }));
+        }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use image_config_agent::engine::{Level, PullFromMirror};
 use image_config_agent::model::config::PullKind;
-use image_config_agent::model::intent::substitute;
 use image_config_agent::model::meaning::Source;
 use image_config_agent::model::scope::names_above;
+use image_config_agent::model::scope::substitute;
 use image_config_agent::model::{Reference, Scope};
 
 use serde_json::Value;
