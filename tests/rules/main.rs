@@ -8,6 +8,7 @@ mod agent;
 mod base;
 mod check;
 mod commands;
+mod docs;
 mod documents;
 mod foreign;
 mod plan;
