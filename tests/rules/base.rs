@@ -47,7 +47,7 @@ fn r1_revert_gives_every_byte_back() {
         "blockedRegistries": ["a.io"], "containerRuntimeSearchRegistries": ["search.io"],
         "insecureRegistries": ["b.io"],
     }));
-    let host = own_host(&[all.clone()]);
+    let host = own_host(std::slice::from_ref(&all));
     let before = host.own_files();
     host.apply().exits(0);
     host.documents(&[blocking("c.io")]);
