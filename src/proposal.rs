@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::apply::{Applied, ApplyError, Base, Entry, Outcome, Request, preview};
+use crate::apply::{Applied, ApplyError, Base, Entry, Outcome, Request, held, preview};
 use crate::decode::{self, Context, SourceFile, decode};
 use crate::engine::{Content, File, Registries, certs};
 use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot};
@@ -223,6 +223,21 @@ impl Proposal {
         }));
         let after = self.engine_files(Engine::Crio).view();
         lock_outs(&needed, &self.host.view(), &after, severity)
+    }
+
+    /// That a rollback went away from this configuration, if one did (rule X3).
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn hold(&self, root: &Root, severity: Severity) -> Result<Option<Finding>, ApplyError> {
+        let own = &self.documents.digests.without_cas;
+        let held = held(root)?.filter(|held| held.without_cas == *own);
+        Ok(held.map(|held| {
+            let why = "a rollback went away from this configuration, so it is not applied again.";
+            let fix = "Change the documents, or apply it with --retry.";
+            let origin = Origin::object("rollback");
+            Finding::new(severity, "HeldByRollback", origin, why, fix).about(held.configuration)
+        }))
     }
 
     /// What `path` holds after the change: its bytes, or nothing.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 use image_config_agent::apply::{Outcome, Recovery, Session, held, is_interrupted};
 use image_config_agent::host::Root;
+use image_config_agent::model::Severity;
 use image_config_agent::plan::{Impact, RuntimeNeed};
 use image_config_agent::proposal::{Documents, HostFiles, Proposal};
 
@@ -50,17 +50,6 @@ impl Apply {
         if !proposal.is_applicable() {
             return self.refuse(&proposal);
         }
-        let digests = &proposal.documents.digests;
-        if !self.retry
-            && let Some(held) = held(&root)?
-            && held.without_cas == digests.without_cas
-        {
-            bail!(
-                "a rollback went away from this configuration ({}); change the documents, or \
-                 apply it with --retry",
-                held.configuration
-            );
-        }
         let impact = proposal.impact();
         let outcome = session.apply(proposal.request())?;
         self.print(&proposal, &outcome, Some(&impact))?;
@@ -78,6 +67,10 @@ impl Apply {
         if proposal.is_applicable() && !self.accept_lockout {
             let lock_outs = proposal.lock_outs(root);
             proposal.findings.extend(lock_outs);
+        }
+        if proposal.is_applicable() && !self.retry {
+            let hold = proposal.hold(root, Severity::Error)?;
+            proposal.findings.extend(hold);
         }
         Ok(proposal)
     }

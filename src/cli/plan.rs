@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 use image_config_agent::apply::Outcome;
 use image_config_agent::host::{Content, Root};
+use image_config_agent::model::Severity;
 use image_config_agent::plan::{Impact, RuntimeNeed, diff};
 use image_config_agent::proposal::Proposal;
 
@@ -33,6 +34,8 @@ impl Plan {
         }
         let lock_outs = proposal.lock_outs(&root);
         proposal.findings.extend(lock_outs);
+        let hold = proposal.hold(&root, Severity::Warning)?;
+        proposal.findings.extend(hold);
         let outcome = proposal.outcome(&root)?;
         let impact = proposal.impact();
         if self.format.is_json() {

@@ -233,8 +233,11 @@ fn x3_what_was_rolled_back_is_held() {
     host.documents(&[rolled_back.clone(), map]);
     host.apply().exits(0);
     host.run(&["rollback"]).exits(0);
-    let run = host.apply().exits(1);
-    assert!(run.err.contains("apply it with --retry"), "{}", run.err);
+    host.plan().exits(2).finds("warning", "HeldByRollback", "rollback", "");
+    let before = host.snapshot();
+    let run = host.apply().exits(1).finds("error", "HeldByRollback", "rollback", "");
+    assert!(run.finding("HeldByRollback")["fix"].as_str().unwrap().contains("--retry"));
+    assert_eq!(host.snapshot(), before);
     // Other CAs do not end the hold; other documents do, and so does --retry.
     let [_, map] = trusting(json!({"c.io": OTHER_CA}));
     host.documents(&[rolled_back, map]);
