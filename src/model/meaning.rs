@@ -200,15 +200,20 @@ fn sources(sets: &[MirrorSet], findings: &mut Vec<Finding>) -> BTreeMap<Scope, S
     for (scope, sets) in by_source {
         findings.extend(policy_conflict(scope, &sets));
         let source = Source {
-            digest: mirrors(scope, &sets, PullKind::Digest),
-            tag: mirrors(scope, &sets, PullKind::Tag),
+            digest: mirrors(scope, &sets, PullKind::Digest, findings),
+            tag: mirrors(scope, &sets, PullKind::Tag, findings),
         };
         sources.insert(scope.clone(), source);
     }
     sources
 }
 
-fn mirrors(scope: &Scope, sets: &[&MirrorSet], kind: PullKind) -> Mirrors {
+fn mirrors(
+    scope: &Scope,
+    sets: &[&MirrorSet],
+    kind: PullKind,
+    findings: &mut Vec<Finding>,
+) -> Mirrors {
     let sets = || sets.iter().filter(|set| set.kind == kind);
     // A list that names nothing but the source mirrors nothing.
     let lists: Vec<&[Scope]> = sets()
@@ -223,7 +228,32 @@ fn mirrors(scope: &Scope, sets: &[&MirrorSet], kind: PullKind) -> Mirrors {
     };
     let mut origins: Vec<Origin> = sets().map(|set| set.origin.clone()).collect();
     origins.sort();
-    Mirrors { places: merge(scope, &lists), may_contact_source, origins }
+    let places = merge(scope, &lists);
+    if !lists.iter().all(|list| keeps_order(&places, list, scope)) {
+        let origin = origins.first().cloned().unwrap_or_default();
+        findings.push(merged_out_of_order(origin, scope));
+    }
+    Mirrors { places, may_contact_source, origins }
+}
+
+/// Whether the mirrors of `list` stand in `places` in their order; the source, which comes last
+/// anyway, may be missing there.
+fn keeps_order(places: &[Scope], list: &[Scope], source: &Scope) -> bool {
+    // Each of the list in turn, looked for after the one before it.
+    let mut rest = places.iter();
+    list.iter().filter(|mirror| *mirror != source).all(|mirror| rest.any(|place| place == mirror))
+}
+
+fn merged_out_of_order(origin: Origin, scope: &Scope) -> Finding {
+    Finding::new(
+        Severity::Info,
+        "MergedMirrors",
+        origin,
+        "several objects list mirrors of this source in orders that contradict each other, so \
+         not every list keeps its own.",
+        "Put the mirrors of the source into one object.",
+    )
+    .about(scope.as_str())
 }
 
 /// One source cannot be both never contacted and contacted.

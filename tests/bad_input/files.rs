@@ -75,7 +75,7 @@ fn a_file_that_must_not_be_read() {
     good(&host);
     host.document("x.yaml", "kind: Image");
     let file = host.docs().join("x.yaml");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let is_root = fs::read(&file).is_ok();
     let docs = host.docs();
     let open = |path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

@@ -7,6 +7,8 @@ mod agent;
 
 mod base;
 mod check;
+mod commands;
+mod docs;
 mod documents;
 mod foreign;
 mod plan;

@@ -172,6 +172,20 @@ fn r6_lists_of_several_objects_are_merged() {
 }
 
 #[test]
+fn r6_orders_that_contradict_each_other_are_said() {
+    let set =
+        |name: &str, mirrors: &[&str]| idms(name, json!({"source": "s.io", "mirrors": mirrors}));
+    let host = Host::with(&[set("x", &["b.io", "a.io"]), set("y", &["a.io", "b.io"])]);
+    let run = host.apply().exits(0);
+    let run =
+        run.finds("info", "MergedMirrors", "ImageDigestMirrorSet/x", "spec.imageDigestMirrors[0]");
+    assert_eq!(run.finding("MergedMirrors")["value"], "s.io");
+    assert_eq!(host.places(&format!("s.io/x@{DIGEST}"))[0], format!("a.io/x@{DIGEST}"));
+    host.documents(&[set("x", &["b.io", "c.io"]), set("y", &["a.io", "b.io"])]);
+    assert!(!host.plan().names().contains(&"MergedMirrors".to_owned()));
+}
+
+#[test]
 fn r6_never_contact_source_reaches_below() {
     let set = |source: &str, mirror: &str, policy: &str| json!({"source": source, "mirrors": [mirror], "mirrorSourcePolicy": policy});
     let host = Host::with(&[
