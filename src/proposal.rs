@@ -1,10 +1,10 @@
 //! A proposal: what documents would make of a host. It runs the flow up to the plan and
 //! changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::apply::{Applied, ApplyError, Base, Entry, Outcome, Request, held, preview};
+use crate::apply::{Applied, ApplyError, Base, Outcome, Request, held, preview};
 use crate::decode::{self, Context, SourceFile, decode};
 use crate::engine::{Content, File, Registries, certs};
 use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot};
@@ -249,7 +249,6 @@ impl Proposal {
                 Content::Bytes(bytes) => Some(bytes),
                 Content::Absent | Content::Unreadable(_) => None,
             },
-            Want::Absent => None,
         }
     }
 }
@@ -352,10 +351,8 @@ impl HostFiles {
                 }
             }
         }
-        let ours = applied.set.files.iter().filter(|(path, entry)| {
-            matches!(entry, Entry::File { .. }) && path.starts_with(&paths.certs_d)
-        });
-        on_host.ours = ours.map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
+        let ours = applied.set.files.keys().filter(|path| path.starts_with(&paths.certs_d));
+        on_host.ours = ours.cloned().collect();
         on_host
     }
 
