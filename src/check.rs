@@ -125,8 +125,7 @@ impl Answer {
         }
     }
 
-    /// Whether what was asked for happens: for a short name, whether any of its candidates is
-    /// pulled and the mode lets the engine choose.
+    /// Whether what was asked for happens under this very name.
     #[must_use]
     pub fn is_yes(&self) -> bool {
         self.verdict == Verdict::Allowed

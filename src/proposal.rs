@@ -1,20 +1,21 @@
 //! A proposal: what documents would make of a host. It runs the flow up to the plan and
 //! changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::apply::{Applied, ApplyError, Base, Entry, Outcome, Request, preview};
+use crate::apply::{Applied, ApplyError, Base, Outcome, Request, held, preview};
 use crate::decode::{self, Context, SourceFile, decode};
 use crate::engine::{Content, File, Registries, certs};
 use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot};
 use crate::model::advice::advise;
 use crate::model::config::TrustedCa;
 use crate::model::finding::any_error;
-use crate::model::{ClusterConfig, Digests, Finding, Meaning, Severity};
+use crate::model::{ClusterConfig, Digests, Finding, Meaning, Origin, Severity};
 use crate::plan::guard::{Needed, lock_outs};
 use crate::plan::view::EngineFiles;
 use crate::plan::{Impact, View, impact, overrides};
+use crate::render::policy::DEFAULT_POLICY;
 use crate::render::{self, Bases, CertsOnHost, FileSet, Want};
 use crate::settings::{Guard, Settings};
 use crate::source;
@@ -99,13 +100,20 @@ impl Proposal {
     /// The agent's own state on the host cannot be read.
     pub fn make(root: &Root, settings: &Settings, input: &Input) -> Result<Self, ApplyError> {
         let host = HostFiles::read(root, settings);
-        let mode = host.snapshot.crio.short_name_mode.as_deref();
-        let documents = Documents::read(input, settings, mode);
+        let documents = host.documents(input);
+        Self::of(root, host, documents)
+    }
+
+    /// Renders documents for a host.
+    ///
+    /// # Errors
+    /// As [`Proposal::make`].
+    pub fn of(root: &Root, host: HostFiles, documents: Documents) -> Result<Self, ApplyError> {
         let mut proposal = Self {
             files: FileSet::default(),
             findings: documents.findings.clone(),
             keep: match documents.config.trusted_ca {
-                TrustedCa::Missing(_) => vec![settings.paths.certs_d.clone()],
+                TrustedCa::Missing(_) => vec![host.settings.paths.certs_d.clone()],
                 _ => Vec::new(),
             },
             documents,
@@ -124,6 +132,7 @@ impl Proposal {
         let bases = self.host.bases(root, &base, &Applied::load(root)?);
         let rendered = render::render(meaning, &bases);
         self.findings.extend(rendered.findings);
+        self.findings.extend(self.host.unreadable_settings());
         self.files = rendered.files;
         let original =
             |path: &Path| (path.to_owned(), base.text(root, &self.host.settings.paths, path));
@@ -141,21 +150,21 @@ impl Proposal {
             meaning,
             files_of(&self.host.snapshot.namespace_policies),
         );
-        let main = self.engine_files(Engine::Crio).registries_conf;
-        let ours = Registries::parse(&main, &[]);
+        let files = self.engine_files(Engine::Crio);
+        let drop_ins = Registries::parse(&File::absent("/"), &files.drop_ins);
+        findings.extend(drop_ins.err().map(|error| overrides::unreadable(&error)));
         let snapshot = &self.host.snapshot;
         let others = snapshot.other_drop_ins.iter().map(|(_, listing)| listing);
-        for listing in std::iter::once(&snapshot.drop_ins).chain(others) {
-            let Ok(ours) = &ours else { break };
+        let foreign = std::iter::once(&snapshot.drop_ins).chain(others).flat_map(files_of);
+        let foreign: Vec<&File> =
+            foreign.filter(|file| file.path != paths.search_drop_in).collect();
+        // What is ours has been read back; it is read once more only if there is a need.
+        if !foreign.is_empty()
+            && let Ok(ours) = Registries::parse(&files.registries_conf, &[])
+        {
             let file = &paths.registries_conf;
-            let foreign = files_of(listing);
-            findings.extend(overrides::drop_ins(
-                meaning,
-                ours,
-                file,
-                &paths.search_drop_in,
-                foreign,
-            ));
+            let search = &paths.search_drop_in;
+            findings.extend(overrides::drop_ins(meaning, &ours, file, search, &foreign));
         }
         findings
     }
@@ -214,6 +223,21 @@ impl Proposal {
         lock_outs(&needed, &self.host.view(), &after, severity)
     }
 
+    /// That a rollback went away from this configuration, if one did (rule X3).
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn hold(&self, root: &Root, severity: Severity) -> Result<Option<Finding>, ApplyError> {
+        let own = &self.documents.digests.without_cas;
+        let held = held(root)?.filter(|held| held.without_cas == *own);
+        Ok(held.map(|held| {
+            let why = "a rollback went away from this configuration, so it is not applied again.";
+            let fix = "Change the documents, or apply it with --retry.";
+            let origin = Origin::object("rollback");
+            Finding::new(severity, "HeldByRollback", origin, why, fix).about(held.configuration)
+        }))
+    }
+
     /// What `path` holds after the change: its bytes, or nothing.
     #[must_use]
     pub fn content(&self, path: &Path) -> Option<&[u8]> {
@@ -223,7 +247,6 @@ impl Proposal {
                 Content::Bytes(bytes) => Some(bytes),
                 Content::Absent | Content::Unreadable(_) => None,
             },
-            Want::Absent => None,
         }
     }
 }
@@ -250,6 +273,12 @@ impl HostFiles {
     #[must_use]
     pub fn read(root: &Root, settings: &Settings) -> Self {
         Self { snapshot: Snapshot::read(root, &settings.paths), settings: settings.clone() }
+    }
+
+    /// Reads and judges documents for this host.
+    #[must_use]
+    pub fn documents(&self, input: &Input) -> Documents {
+        Documents::read(input, &self.settings, self.snapshot.crio.short_name_mode.as_deref())
     }
 
     /// What an engine reads at present.
@@ -280,10 +309,16 @@ impl HostFiles {
         }
     }
 
-    /// What CRI-O makes of them at present.
+    /// What a change starts from: what CRI-O makes of them at present. A host that has no
+    /// policy.json yet counts as one that accepts all (rule R1), or its first configuration
+    /// could lock it out unseen.
     #[must_use]
     pub fn view(&self) -> View {
-        self.engine_files(Engine::Crio).view()
+        let mut files = self.engine_files(Engine::Crio);
+        if files.policy.content == Content::Absent {
+            files.policy.content = Content::Bytes(DEFAULT_POLICY.into());
+        }
+        files.view()
     }
 
     fn bases(&self, root: &Root, base: &Base, applied: &Applied) -> Bases {
@@ -314,11 +349,23 @@ impl HostFiles {
                 }
             }
         }
-        let ours = applied.set.files.iter().filter(|(path, entry)| {
-            matches!(entry, Entry::File { .. }) && path.starts_with(&paths.certs_d)
-        });
-        on_host.ours = ours.map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
+        let ours = applied.set.files.keys().filter(|path| path.starts_with(&paths.certs_d));
+        on_host.ours = ours.cloned().collect();
         on_host
+    }
+
+    /// Settings of CRI-O that cannot be read: any of them may name the policy.json it obeys.
+    fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
+        self.snapshot.crio.unreadable.iter().map(|(path, why)| {
+            let why = why.lines().next().unwrap_or_default();
+            Finding::new(
+                Severity::Error,
+                "EngineSettingsUnreadable",
+                Origin::object(path.display().to_string()),
+                format!("it cannot be known which policy.json CRI-O obeys: {why}."),
+                "Mend the file; CRI-O could not start with it either.",
+            )
+        })
     }
 
     /// Why CRI-O would not log that it took new files over, if its settings keep it from that.

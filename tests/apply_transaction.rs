@@ -19,7 +19,7 @@ use image_config_agent::apply::{
     Warning, drift, held, preview,
 };
 use image_config_agent::host::{Cause, Content, Paths};
-use image_config_agent::render::{FileSet, Want};
+use image_config_agent::render::FileSet;
 
 fn apply_keeping(host: &Scratch, files: &FileSet, name: &str, keep: &[PathBuf]) -> Outcome {
     let (root, digests) = (host.root(), digests(name));
@@ -251,22 +251,6 @@ fn r1_what_others_wrote_over_ours_is_kept() {
 }
 
 #[test]
-fn r1_absent_takes_away_only_what_was_ours() {
-    let host = host();
-    host.write(SEARCH, "the host's own");
-    let mut absent = FileSet::default();
-    absent.insert(SEARCH, Want::Absent);
-    apply(&host, &absent, "1");
-    assert_eq!(host.text(SEARCH), "the host's own");
-    apply(&host, &first_set(), "2");
-    let outcome = apply(&host, &absent, "3");
-    assert!(kinds(&outcome).contains(&(SEARCH, ChangeKind::Removed)));
-    assert!(!host.exists(SEARCH));
-    revert(&host);
-    assert_eq!(host.text(SEARCH), "the host's own");
-}
-
-#[test]
 fn r9_directories_that_we_made_go_when_they_are_empty() {
     let host = host();
     apply(&host, &first_set(), "1");
@@ -328,17 +312,6 @@ fn h9_drift_is_against_the_applied_set() {
     fs::remove_file(host.at(CA_A)).unwrap();
     host.mkdir(CA_A);
     assert_eq!(drift(&host.root()).unwrap()[0].kind, DriftKind::NotAFile);
-}
-
-#[test]
-fn h9_a_file_in_place_of_nothing_is_drift() {
-    let host = host();
-    host.write(SEARCH, "the host's own");
-    apply(&host, &first_set(), "1");
-    apply(&host, &second_set(), "2");
-    host.write(SEARCH, "foreign");
-    let found = drift(&host.root()).unwrap();
-    assert_eq!((found[0].path.to_str().unwrap(), &found[0].kind), (SEARCH, &DriftKind::Unexpected));
 }
 
 #[test]

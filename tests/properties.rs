@@ -1,11 +1,16 @@
 //! The property that carries the correctness argument: the files that are rendered mean what the
 //! cluster's objects say, for every configuration and every reference.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may panic
+
 mod support;
+
+use std::path::Path;
 
 use image_config_agent::engine::{File, Policy, Registries, Source};
 use image_config_agent::model::intent::Place;
-use image_config_agent::model::{Lookup, Meaning, Reference};
+use image_config_agent::model::{ClusterConfig, Lookup, Meaning, Reference};
+use image_config_agent::plan::{View, impact, overrides};
 use image_config_agent::render::{self, Bases, CertsOnHost, FileSet, Want};
 use proptest::prelude::*;
 use support::{config, host_base, reference};
@@ -123,6 +128,85 @@ proptest! {
                 prop_assert!(source.blocked || !lookup.said(name).is_blocked_place(), "contacts {}", source.reference);
                 prop_assert!(source.blocked || !before.is_blocked(name), "contacts {} in spite of the base", source.reference);
             }
+        }
+    }
+
+    /// R4: a drop-in that is not ours makes the files weaker only where a finding says so.
+    #[test]
+    fn r4_foreign_drop_ins_lift_nothing_unreported(
+        config in config(),
+        foreign in host_base(),
+        references in prop::collection::vec(reference(), 24),
+    ) {
+        let (meaning, _) = Meaning::of(&config);
+        let bases = bases("", render::policy::DEFAULT_POLICY);
+        let rendered = render::render(&meaning, &bases);
+        if rendered.findings.iter().any(|finding| finding.name == "NotExpressible") {
+            return Ok(());
+        }
+        let ours = match rendered.files.get(&bases.registries_conf.path) {
+            Some(Want::File { bytes, .. }) => File::new("/registries.conf", bytes.clone()),
+            _ => File::absent("/registries.conf"),
+        };
+        let drop_in = [File::new("/registries.conf.d/99.conf", foreign.registries)];
+        let Ok(all) = Registries::parse(&ours, &drop_in) else { return Ok(()) };
+        let ours = Registries::parse(&ours, &[]).unwrap();
+        let paths = ["/registries.conf", "/registries.conf.d/01.conf"].map(Path::new);
+        let findings = overrides::drop_ins(&meaning, &ours, paths[0], paths[1], &[&drop_in[0]]);
+        let is_reported = findings.iter().any(|finding| finding.name == "Overridden");
+        let lookup = Lookup::of(&meaning);
+        for reference in references.iter().filter(|one| is_expressible(&meaning, one)) {
+            for source in all.sources(reference).unwrap_or_default() {
+                let is_lifted = !source.blocked && lookup.said(source.reference.name()).is_blocked_place();
+                prop_assert!(!is_lifted || is_reported, "contacts {} for {reference}", source.reference);
+            }
+        }
+    }
+
+    /// K3: where no drain is asked for, no image that was accepted loses anything; the few names
+    /// that the plan probes stand for all others.
+    #[test]
+    fn k3_without_a_drain_nothing_is_lost(
+        before in config(),
+        after in config(),
+        is_small_change in any::<bool>(),
+        references in prop::collection::vec(reference(), 24),
+    ) {
+        let after = if is_small_change {
+            ClusterConfig { mirrors: after.mirrors, ..before.clone() }
+        } else {
+            after
+        };
+        let view = |config: &ClusterConfig| {
+            let bases = bases("", render::policy::DEFAULT_POLICY);
+            let rendered = render::render(&Meaning::of(config).0, &bases);
+            let (registries, policy) = engine(&rendered.files, &bases);
+            View { registries: Ok(registries), policy: Ok(policy), certs: Vec::new() }
+        };
+        let meanings = [&before, &after].map(|config| Meaning::of(config).0);
+        let (before, after) = (view(&before), view(&after));
+        if impact::impact(&before, &after, None).drain.needed {
+            return Ok(());
+        }
+        let is_expressible = |one: &Reference| meanings.iter().all(|m| is_expressible(m, one));
+        for reference in references.into_iter().filter(is_expressible) {
+            let accepts = |view: &View| view.policy.as_ref().unwrap().decide("docker", &reference).allowed;
+            if !accepts(&before) {
+                continue;
+            }
+            prop_assert!(accepts(&after), "{reference} is refused");
+            let places = |view: &View| {
+                let sources = view.registries.as_ref().unwrap().sources(&reference).unwrap_or_default();
+                let asked = sources.into_iter().filter(|source| !source.blocked);
+                asked.map(|source| (source.reference, source.insecure)).collect::<Vec<_>>()
+            };
+            let (old, new) = (places(&before), places(&after));
+            let kept: Vec<_> = new.iter().filter(|place| old.contains(place)).cloned().collect();
+            let once = |places: &[(Reference, bool)]| {
+                let mut seen = Vec::new();
+                places.iter().filter(|p| !seen.contains(p) && { seen.push(*p); true }).cloned().collect::<Vec<_>>()
+            };
+            prop_assert_eq!(once(&kept), once(&old), "places of {}", reference);
         }
     }
 

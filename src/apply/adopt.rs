@@ -19,7 +19,7 @@ use crate::render::base::BaseFile;
 /// read.
 pub fn adopted(root: &Root, paths: &Paths, file: &Path) -> Result<Vec<u8>, ApplyError> {
     let applied = Applied::load(root)?;
-    let Some(Entry::File { sha256: ours, .. }) = applied.set.files.get(file) else {
+    let Some(Entry { sha256: ours, .. }) = applied.set.files.get(file) else {
         return Err(ApplyError::NoBase(file.to_owned()));
     };
     let live = root.read(file)?.filter(|bytes| sha256(bytes) != *ours);

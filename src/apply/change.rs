@@ -38,20 +38,15 @@ impl State {
     /// Every content that the state refers to.
     fn contents(&self) -> BTreeSet<&str> {
         let sets = std::iter::once(&self.applied.set).chain(&self.previous);
-        sets.flat_map(|set| set.files.values())
-            .filter_map(|entry| match entry {
-                Entry::File { sha256, .. } => Some(sha256.as_str()),
-                Entry::Absent => None,
-            })
-            .collect()
+        sets.flat_map(|set| set.files.values()).map(|entry| entry.sha256.as_str()).collect()
     }
 }
 
 /// What a path of ours shall hold; a path that is not ours is in no [`Files`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ours {
-    File { bytes: Vec<u8>, mode: u32 },
-    Absent,
+pub(super) struct Ours {
+    bytes: Vec<u8>,
+    mode: u32,
 }
 
 /// A whole set, with its bytes.
@@ -67,18 +62,8 @@ pub(super) fn files_of(
 ) -> Result<Files, ApplyError> {
     let mut files = Files::new();
     for (path, want) in set.iter() {
-        match want {
-            Want::File { bytes, mode } => {
-                let ours = Ours::File { bytes: bytes.clone(), mode: *mode };
-                files.insert(path.to_owned(), ours);
-            }
-            // Where the host had nothing, nothing is the host's own; where we never wrote,
-            // what is there is not ours to remove.
-            Want::Absent if matches!(state.base.origin(path), None | Some(Origin::Absent)) => {}
-            Want::Absent => {
-                files.insert(path.to_owned(), Ours::Absent);
-            }
-            Want::Base => {}
+        if let Want::File { bytes, mode } = want {
+            files.insert(path.to_owned(), Ours { bytes: bytes.clone(), mode: *mode });
         }
     }
     for (path, entry) in &state.applied.set.files {
@@ -95,20 +80,12 @@ pub(super) fn stored_files(root: &Root, set: &AppliedSet) -> Result<Files, Apply
 }
 
 fn stored(root: &Root, entry: &Entry) -> Result<Ours, ApplyError> {
-    Ok(match entry {
-        Entry::File { sha256, mode } => {
-            Ours::File { bytes: read_content(root, sha256)?, mode: *mode }
-        }
-        Entry::Absent => Ours::Absent,
-    })
+    Ok(Ours { bytes: read_content(root, &entry.sha256)?, mode: entry.mode })
 }
 
 /// What a set is called in the state.
 pub(super) fn entries(files: &Files) -> BTreeMap<PathBuf, Entry> {
-    let entry = |ours: &Ours| match ours {
-        Ours::File { bytes, mode } => Entry::File { sha256: sha256(bytes), mode: *mode },
-        Ours::Absent => Entry::Absent,
-    };
+    let entry = |ours: &Ours| Entry { sha256: sha256(&ours.bytes), mode: ours.mode };
     files.iter().map(|(path, ours)| (path.clone(), entry(ours))).collect()
 }
 
@@ -228,13 +205,8 @@ impl Planned {
 
     /// What others wrote over a file of ours is kept, the newest of it (rule R1).
     fn keep_foreign(&mut self, applied: Option<&Entry>, path: &Path, live: &Live) {
-        let ours = match applied {
-            None => return,
-            Some(Entry::Absent) => None,
-            Some(Entry::File { sha256, .. }) => Some(sha256),
-        };
         if let Origin::File { mode, .. } = live.origin
-            && ours != Some(&sha256(&live.bytes))
+            && applied.is_some_and(|entry| entry.sha256 != sha256(&live.bytes))
         {
             let kept = mirrored("foreign", path);
             self.put_file(kept.clone(), live.bytes.clone(), mode);
@@ -280,13 +252,10 @@ impl Planned {
             self.remove_state(content_file(dropped));
         }
         for ours in files.values() {
-            if let Ours::File { bytes, .. } = ours
-                && let digest = sha256(bytes)
-                // Removed: two paths with the same bytes need them once.
-                && needed.remove(digest.as_str())
-                && root.node(&content_file(&digest))?.is_none()
-            {
-                self.put_file(content_file(&digest), bytes.clone(), 0o644);
+            let digest = sha256(&ours.bytes);
+            // Removed: two paths with the same bytes need them once.
+            if needed.remove(digest.as_str()) && root.node(&content_file(&digest))?.is_none() {
+                self.put_file(content_file(&digest), ours.bytes.clone(), 0o644);
             }
         }
         Ok(())
@@ -326,12 +295,7 @@ fn some<T: Default + PartialEq>(value: &T) -> Option<&T> {
 }
 
 fn put_ours(ours: &Ours) -> Put {
-    match ours {
-        Ours::File { bytes, mode } => {
-            Put::File { bytes: bytes.clone(), mode: *mode, owner: Owner::ours() }
-        }
-        Ours::Absent => Put::Nothing,
-    }
+    Put::File { bytes: ours.bytes.clone(), mode: ours.mode, owner: Owner::ours() }
 }
 
 /// The directories that we made, and those that these edits make.

@@ -27,8 +27,6 @@ pub enum DriftKind {
     Mode(u32),
     /// Something other than a regular file took its place.
     NotAFile,
-    /// Something is where nothing shall be.
-    Unexpected,
     /// It cannot be read, and why.
     Unreadable(String),
 }
@@ -53,17 +51,10 @@ fn drift_of(root: &Root, path: &std::path::Path, entry: &Entry) -> Option<DriftK
         }
         Err(error) => return Some(DriftKind::Unreadable(error.cause.to_string())),
     };
-    match (entry, live.origin) {
-        (Entry::Absent, Origin::Absent) => None,
-        (Entry::Absent, _) => Some(DriftKind::Unexpected),
-        (Entry::File { .. }, Origin::Absent) => Some(DriftKind::Missing),
-        (Entry::File { .. }, Origin::Link { .. }) => Some(DriftKind::NotAFile),
-        (Entry::File { sha256: wanted, .. }, _) if *wanted != sha256(&live.bytes) => {
-            Some(DriftKind::Content)
-        }
-        (Entry::File { mode: wanted, .. }, Origin::File { mode, .. }) if *wanted != mode => {
-            Some(DriftKind::Mode(mode))
-        }
-        (Entry::File { .. }, Origin::File { .. }) => None,
+    match live.origin {
+        Origin::Absent => Some(DriftKind::Missing),
+        Origin::Link { .. } => Some(DriftKind::NotAFile),
+        Origin::File { .. } if entry.sha256 != sha256(&live.bytes) => Some(DriftKind::Content),
+        Origin::File { mode, .. } => (mode != entry.mode).then_some(DriftKind::Mode(mode)),
     }
 }

@@ -22,6 +22,6 @@ pub use base::{Base, Origin};
 pub use drift::{Drift, drift};
 pub use error::ApplyError;
 pub use outcome::{Change, ChangeKind, Outcome, Warning};
-pub use session::{Request, Session, held, preview};
+pub use session::{Request, Session, held, is_interrupted, preview};
 pub use state::{Applied, AppliedSet, Digests, Entry, STATE_DIR};
 pub use transaction::Recovery;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::base::{Origin, copy_of, origins_file};
 use super::change::{Files, Planned, State, entries, files_of, plan, stored_files};
 use super::error::ApplyError;
+use super::journal::Journal;
 use super::lock::Lock;
 use super::outcome::{Outcome, Warning};
 use super::state::{AppliedSet, Digests, encode, held_file, load};
@@ -139,6 +140,14 @@ impl<'r> Session<'r> {
 /// The host or the state cannot be read.
 pub fn preview(root: &Root, request: Request<'_>) -> Result<Outcome, ApplyError> {
     plan_apply(root, request).map(|planned| planned.outcome)
+}
+
+/// Whether a crash left a transaction half-done, which [`Session::open`] would end.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn is_interrupted(root: &Root) -> Result<bool, ApplyError> {
+    Ok(Journal::pending(root)?.is_some())
 }
 
 /// The digests that a rollback went away from: not to be applied again until the documents

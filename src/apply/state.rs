@@ -16,19 +16,13 @@ pub const STATE_DIR: &str = "/var/lib/image-config-agent";
 /// The format of every file of the state; a newer one is left untouched.
 const FORMAT: u64 = 1;
 
-/// What the applied set says of one path.
+/// A file of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Entry {
-    /// A file of ours.
-    File {
-        /// The digest of its bytes, in hexadecimal; they are kept under this name.
-        sha256: String,
-        /// Permission bits.
-        mode: u32,
-    },
-    /// Nothing, although the host had something there.
-    Absent,
+pub struct Entry {
+    /// The digest of its bytes, in hexadecimal; they are kept under this name.
+    pub sha256: String,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 /// Files that were applied together.

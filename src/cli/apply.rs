@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
-use image_config_agent::apply::{Outcome, Recovery, Session, held};
+use image_config_agent::apply::{Outcome, Recovery, Session, held, is_interrupted};
 use image_config_agent::host::Root;
+use image_config_agent::model::Severity;
 use image_config_agent::plan::{Impact, RuntimeNeed};
-use image_config_agent::proposal::Proposal;
-use serde_json::json;
+use image_config_agent::proposal::{Documents, HostFiles, Proposal};
 
 use super::{Exit, FormatArgs, HostArgs, InputArgs, output};
 
@@ -36,71 +35,83 @@ pub struct Apply {
 impl Apply {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let (root, settings) = self.host.open()?;
-        // The lock first: what is read afterwards is what nobody else is changing.
+        let host = HostFiles::read(&root, &settings);
+        let documents = host.documents(&self.input.input());
+        // What is refused leaves no trace, not even a lock; a change half-done may be what is
+        // refused, and is ended first.
+        let refused = self.propose(&root, host, documents.clone())?;
+        if !refused.is_applicable() && !is_interrupted(&root)? {
+            return self.refuse(&refused);
+        }
         let session = Session::open(&root, PATIENCE)?;
         report_recovery(&session);
-        let mut proposal = Proposal::make(&root, &settings, &self.input.input())?;
-        if proposal.is_applicable() && !self.accept_lockout {
-            let lock_outs = proposal.lock_outs(&root);
-            proposal.findings.extend(lock_outs);
-        }
+        // Read again under the lock: now nobody else is changing it.
+        let proposal = self.propose(&root, HostFiles::read(&root, &settings), documents)?;
         if !proposal.is_applicable() {
-            self.print(&proposal, &Outcome::default(), None);
-            return Ok(Exit::Error);
-        }
-        let digests = &proposal.documents.digests;
-        if !self.retry
-            && let Some(held) = held(&root)?
-            && held.without_cas == digests.without_cas
-        {
-            bail!(
-                "a rollback went away from this configuration ({}); change the documents, or \
-                 apply it with --retry",
-                held.configuration
-            );
+            return self.refuse(&proposal);
         }
         let impact = proposal.impact();
         let outcome = session.apply(proposal.request())?;
-        self.print(&proposal, &outcome, Some(&impact));
-        let is_overridden = image_config_agent::model::finding::any_error(&proposal.findings);
-        Ok(if is_overridden { Exit::Error } else { Exit::Yes })
+        self.print(&proposal, &outcome, Some(&impact))?;
+        Ok(Exit::of(&proposal.findings, Exit::Yes))
     }
 
-    fn print(&self, proposal: &Proposal, outcome: &Outcome, impact: Option<&Impact>) {
+    /// What the documents mean for the host, and what the guard says of it.
+    fn propose(
+        &self,
+        root: &Root,
+        host: HostFiles,
+        documents: Documents,
+    ) -> anyhow::Result<Proposal> {
+        let mut proposal = Proposal::of(root, host, documents)?;
+        if proposal.is_applicable() && !self.accept_lockout {
+            let lock_outs = proposal.lock_outs(root);
+            proposal.findings.extend(lock_outs);
+        }
+        if proposal.is_applicable() && !self.retry {
+            let hold = proposal.hold(root, Severity::Error)?;
+            proposal.findings.extend(hold);
+        }
+        Ok(proposal)
+    }
+
+    fn refuse(&self, proposal: &Proposal) -> anyhow::Result<Exit> {
+        self.print(proposal, &Outcome::default(), None)?;
+        Ok(Exit::Error)
+    }
+
+    fn print(
+        &self,
+        proposal: &Proposal,
+        outcome: &Outcome,
+        impact: Option<&Impact>,
+    ) -> anyhow::Result<()> {
         if self.format.is_json() {
-            let mut report = output::outcome_json(outcome);
-            if let Some(object) = report.as_object_mut() {
-                object.insert("digest".into(), json!(proposal.documents.digests.configuration));
-                object.insert("impact".into(), json!(impact));
-                object.insert("findings".into(), json!(proposal.findings));
-            }
-            println!("{report}");
-            return;
+            return output::json(&output::proposal_json(proposal, outcome, impact));
         }
         output::findings(&proposal.findings);
-        let Some(impact) = impact else { return };
-        output::outcome(outcome);
-        if !outcome.changes.is_empty() {
-            engine_hint(impact);
-        }
+        let Some(impact) = impact else { return Ok(()) };
+        output::outcome(outcome)?;
+        if outcome.changes.is_empty() { Ok(()) } else { engine_hint(impact) }
     }
 }
 
 /// The engine is not told by this command: it says what the engine needs.
-fn engine_hint(impact: &Impact) {
+fn engine_hint(impact: &Impact) -> anyhow::Result<()> {
     let verb = match impact.runtime {
-        RuntimeNeed::None => return,
+        RuntimeNeed::None => return Ok(()),
         RuntimeNeed::Reload => "reload",
         RuntimeNeed::Restart => "restart",
     };
-    println!("CRI-O obeys after: systemctl {verb} crio ({})", impact.runtime_reason);
+    let reason = &impact.runtime_reason;
+    output::print(&format!("CRI-O obeys after: systemctl {verb} crio ({reason})\n"))
 }
 
 fn report_recovery(session: &Session<'_>) {
     match session.recovery() {
         Recovery::Nothing => {}
-        Recovery::Finished => eprintln!("an interrupted change was finished first"),
-        Recovery::Undone => eprintln!("an interrupted change was undone first"),
+        Recovery::Finished => output::note("an interrupted change was finished first"),
+        Recovery::Undone => output::note("an interrupted change was undone first"),
     }
 }
 
@@ -121,13 +132,13 @@ impl Rollback {
         report_recovery(&session);
         let outcome = session.rollback()?;
         if self.format.is_json() {
-            println!("{}", output::outcome_json(&outcome.unwrap_or_default()));
+            output::json(&output::outcome_json(&outcome.unwrap_or_default()))?;
             return Ok(Exit::Yes);
         }
         match outcome {
-            None => println!("nothing to do: there is no step to go back"),
+            None => output::print("nothing to do: there is no step to go back\n")?,
             Some(outcome) => {
-                output::outcome(&outcome);
+                output::outcome(&outcome)?;
                 report_hold(&root)?;
             }
         }
@@ -137,10 +148,10 @@ impl Rollback {
 
 fn report_hold(root: &Root) -> anyhow::Result<()> {
     if let Some(held) = held(root)? {
-        println!(
-            "held: {} is not applied again until it changes or apply --retry",
+        output::print(&format!(
+            "held: {} is not applied again until it changes or apply --retry\n",
             held.configuration
-        );
+        ))?;
     }
     Ok(())
 }
@@ -162,9 +173,9 @@ impl Revert {
         report_recovery(&session);
         let outcome = session.revert()?;
         if self.format.is_json() {
-            println!("{}", output::outcome_json(&outcome));
+            output::json(&output::outcome_json(&outcome))?;
         } else {
-            output::outcome(&outcome);
+            output::outcome(&outcome)?;
         }
         Ok(Exit::Yes)
     }

@@ -8,8 +8,9 @@ use image_config_agent::apply::{Base as Kept, Origin, Session, adopted};
 use image_config_agent::host::{Content, Root};
 use image_config_agent::plan::diff;
 use image_config_agent::settings::Settings;
+use serde_json::json;
 
-use super::{Exit, HostArgs, output};
+use super::{Exit, FormatArgs, HostArgs, output};
 
 /// Shows or changes the base.
 #[derive(Debug, Args)]
@@ -17,6 +18,8 @@ use super::{Exit, HostArgs, output};
 pub struct Base {
     #[command(flatten)]
     host: HostArgs,
+    #[command(flatten)]
+    format: FormatArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -43,53 +46,74 @@ impl Base {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let (root, settings) = self.host.open()?;
         match &self.what {
-            What::Show => show(&root, &settings),
-            What::Diff => show_diff(&root, &settings),
-            What::Adopt { file } => adopt(&root, &settings, file),
+            What::Show => self.show(&root, &settings),
+            What::Diff => self.diff(&root, &settings),
+            What::Adopt { file } => self.adopt(&root, &settings, file),
         }
     }
-}
 
-fn show(root: &Root, settings: &Settings) -> anyhow::Result<Exit> {
-    let base = Kept::load(root)?;
-    for path in base.paths() {
-        let origin = match base.origin(path) {
-            Some(Origin::File { .. }) => "its own file".to_owned(),
-            Some(Origin::Link { target }) => format!("a link to {}", target.display()),
-            Some(Origin::Absent) | None => "nothing".to_owned(),
-        };
-        println!("==> {} ({origin}) <==", path.display());
-        match base.text(root, &settings.paths, path) {
-            Content::Bytes(bytes) => print!("{}", String::from_utf8_lossy(&bytes)),
-            Content::Absent => {}
-            Content::Unreadable(why) => {
-                bail!("the base of {} cannot be read: {why}", path.display())
+    fn show(&self, root: &Root, settings: &Settings) -> anyhow::Result<Exit> {
+        let base = Kept::load(root)?;
+        for path in base.paths() {
+            let text = match base.text(root, &settings.paths, path) {
+                Content::Bytes(bytes) => Some(bytes),
+                Content::Absent => None,
+                Content::Unreadable(why) => {
+                    bail!("the base of {} cannot be read: {why}", path.display())
+                }
+            };
+            let origin = origin(&base, path);
+            if self.format.is_json() {
+                let text = text.as_deref().map(String::from_utf8_lossy);
+                output::json(&json!({"path": path, "origin": origin, "text": text}))?;
+                continue;
+            }
+            output::print(&format!("==> {} ({origin}) <==\n", path.display()))?;
+            output::bytes(&text.unwrap_or_default())?;
+            output::bytes(b"\n")?;
+        }
+        Ok(Exit::Yes)
+    }
+
+    fn diff(&self, root: &Root, settings: &Settings) -> anyhow::Result<Exit> {
+        let base = Kept::load(root)?;
+        for path in base.paths() {
+            let bytes = |content| match content {
+                Content::Bytes(bytes) => Some(bytes),
+                Content::Absent | Content::Unreadable(_) => None,
+            };
+            let before = bytes(base.text(root, &settings.paths, path));
+            let now = bytes(root.content(path));
+            let diff = diff::unified(path, before.as_deref(), now.as_deref());
+            if self.format.is_json() {
+                output::json(&json!({"path": path, "diff": diff}))?;
+            } else {
+                output::diff(&diff)?;
             }
         }
-        println!();
+        Ok(Exit::Yes)
     }
-    Ok(Exit::Yes)
+
+    fn adopt(&self, root: &Root, settings: &Settings, file: &Path) -> anyhow::Result<Exit> {
+        let session = Session::open(root, super::apply::PATIENCE)?;
+        let bytes = adopted(root, &settings.paths, file)
+            .with_context(|| format!("{} cannot become the base", file.display()))?;
+        session.replace_base(file, bytes)?;
+        if self.format.is_json() {
+            output::json(&json!({"path": file, "adopted": true}))?;
+        } else {
+            let file = file.display();
+            output::print(&format!("adopted {file}; the next apply builds upon it\n"))?;
+        }
+        Ok(Exit::Yes)
+    }
 }
 
-fn show_diff(root: &Root, settings: &Settings) -> anyhow::Result<Exit> {
-    let base = Kept::load(root)?;
-    for path in base.paths() {
-        let bytes = |content| match content {
-            Content::Bytes(bytes) => Some(bytes),
-            Content::Absent | Content::Unreadable(_) => None,
-        };
-        let before = bytes(base.text(root, &settings.paths, path));
-        let now = bytes(root.content(path));
-        output::diff(&diff::unified(path, before.as_deref(), now.as_deref()));
+/// What stood at `path` before the agent.
+fn origin(base: &Kept, path: &Path) -> String {
+    match base.origin(path) {
+        Some(Origin::File { .. }) => "its own file".to_owned(),
+        Some(Origin::Link { target }) => format!("a link to {}", target.display()),
+        Some(Origin::Absent) | None => "nothing".to_owned(),
     }
-    Ok(Exit::Yes)
-}
-
-fn adopt(root: &Root, settings: &Settings, file: &Path) -> anyhow::Result<Exit> {
-    let session = Session::open(root, super::apply::PATIENCE)?;
-    let bytes = adopted(root, &settings.paths, file)
-        .with_context(|| format!("{} cannot become the base", file.display()))?;
-    session.replace_base(file, bytes)?;
-    println!("adopted {}; the next apply builds upon it", file.display());
-    Ok(Exit::Yes)
 }

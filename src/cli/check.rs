@@ -1,6 +1,5 @@
 //! `check`: what happens when this host pulls an image.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -49,7 +48,7 @@ impl Check {
         let references = self.references()?;
         if self.import {
             let documents = Documents::read(&input, &settings, None);
-            output::findings(&documents.findings);
+            output::warnings(&documents.findings);
             if image_config_agent::model::finding::any_error(&documents.findings) {
                 return Ok(Exit::Error);
             }
@@ -57,32 +56,31 @@ impl Check {
             return self.print(answers);
         }
         let engine = if self.engine == "podman" { Engine::Podman } else { Engine::Crio };
-        let (files, crio_mode, meaning) = if input.paths.is_empty() {
+        let (files, crio_mode, meaning, findings) = if input.paths.is_empty() {
             let host = HostFiles::read(&root, &settings);
             let mode = host.snapshot.crio.short_name_mode.clone();
-            (host.engine_files(engine), mode, None)
+            (host.engine_files(engine), mode, None, Vec::new())
         } else {
             let proposal = Proposal::make(&root, &settings, &input)?;
-            output::findings(&proposal.findings);
+            output::warnings(&proposal.findings);
             if !proposal.is_applicable() {
                 return Ok(Exit::Error);
             }
             let mode = proposal.host.snapshot.crio.short_name_mode.clone();
-            (proposal.engine_files(engine), mode, Some(proposal.documents.meaning))
+            let files = proposal.engine_files(engine);
+            (files, mode, Some(proposal.documents.meaning), proposal.findings)
         };
         let policy_file = files.policy.path.display().to_string();
         let view = files.view();
         let host = Host {
             view: &view,
             policy_file,
-            short_name_mode: crio_mode
-                .as_deref()
-                .filter(|_| engine == Engine::Crio)
-                .and_then(short_name_mode),
+            short_name_mode: (engine == Engine::Crio)
+                .then(|| short_name_mode(crio_mode.as_deref())),
             meaning: meaning.as_ref(),
         };
         let answer = |text: &String| if self.push { host.push(text) } else { host.pull(text) };
-        self.print(references.iter().map(answer))
+        Ok(Exit::of(&findings, self.print(references.iter().map(answer))?))
     }
 
     fn references(&self) -> anyhow::Result<Vec<String>> {
@@ -104,28 +102,28 @@ impl Check {
     }
 
     fn print(&self, answers: impl Iterator<Item = Answer>) -> anyhow::Result<Exit> {
-        let mut out = std::io::stdout().lock();
         let mut exit = Exit::Yes;
         for answer in answers {
             if !answer.is_yes() {
                 exit = Exit::No;
             }
             if self.format.is_json() {
-                writeln!(out, "{}", serde_json::to_string(&answer)?)?;
+                output::json(&answer)?;
             } else {
-                out.write_all(text(&answer, 0).as_bytes())?;
+                output::print(&text(&answer, 0))?;
             }
         }
         Ok(exit)
     }
 }
 
-fn short_name_mode(text: &str) -> Option<ShortNameMode> {
+/// What CRI-O's settings make of short names, whatever registries.conf says: `enforcing` is its
+/// default.
+fn short_name_mode(text: Option<&str>) -> ShortNameMode {
     match text {
-        "disabled" => Some(ShortNameMode::Disabled),
-        "permissive" => Some(ShortNameMode::Permissive),
-        "enforcing" => Some(ShortNameMode::Enforcing),
-        _ => None,
+        Some("disabled") => ShortNameMode::Disabled,
+        Some("permissive") => ShortNameMode::Permissive,
+        _ => ShortNameMode::Enforcing,
     }
 }
 

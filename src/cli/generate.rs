@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory as _, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{Cli, Exit};
+use super::{Cli, Exit, output};
 use image_config_agent::settings::KEYS;
 
 /// Generates files for packages.
@@ -40,7 +40,9 @@ impl Generate {
         match &self.what {
             What::Completions { shell } => {
                 let name = command.get_name().to_owned();
-                clap_complete::generate(*shell, &mut command, name, &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut command, name, &mut script);
+                output::bytes(&script)?;
             }
             What::Man { directory } => {
                 std::fs::create_dir_all(directory)

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_config_agent::host::Root;
+use image_config_agent::model::Finding;
+use image_config_agent::model::finding::any_error;
 use image_config_agent::proposal::Input;
 use image_config_agent::settings::{Settings, SettingsError};
 
@@ -30,6 +32,14 @@ pub enum Exit {
     No = 2,
     /// The command line or the settings are wrong.
     Usage = 64,
+}
+
+impl Exit {
+    /// `otherwise`, unless a finding is an error: that counts even where all is done all the
+    /// same (rule R4).
+    fn of(findings: &[Finding], otherwise: Self) -> Self {
+        if any_error(findings) { Self::Error } else { otherwise }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -89,27 +99,20 @@ impl Cli {
             Command::Generate(command) => command.run(),
         };
         result.unwrap_or_else(|error| {
-            if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) {
-                return Exit::Yes;
-            }
             output::error(&error);
             if error.is::<SettingsError>() { Exit::Usage } else { Exit::Error }
         })
     }
 }
 
-fn is_broken_pipe(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::BrokenPipe
-}
-
 /// Which host, and how it is laid out.
 #[derive(Debug, Args)]
 struct HostArgs {
     /// The host's root directory
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     root: PathBuf,
     /// A setting, as KEY=VALUE; see image-config-agent(1) for the keys
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
 
@@ -151,7 +154,13 @@ enum Format {
 #[derive(Debug, Args)]
 struct FormatArgs {
     /// How to print the result
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     format: Format,
 }
 

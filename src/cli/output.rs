@@ -1,11 +1,45 @@
 //! What people see: findings, errors, diffs.
 
-use std::fmt::Write as _;
+use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
 use image_config_agent::apply::{ChangeKind, Outcome};
 use image_config_agent::model::{Finding, Severity};
+use image_config_agent::plan::Impact;
+use image_config_agent::proposal::Proposal;
+use serde::Serialize;
 use serde_json::{Value, json};
+
+/// Prints to standard output, in colour where that is a terminal.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    write(&mut anstream::stdout().lock(), text.as_bytes())
+}
+
+/// Prints to standard output, byte for byte.
+pub fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    write(&mut std::io::stdout().lock(), bytes)
+}
+
+/// Where nobody reads any more there is nobody to tell: the exit code still says how it went.
+fn write(out: &mut dyn Write, bytes: &[u8]) -> anyhow::Result<()> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as one line of JSON.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string(value)?))
+}
+
+/// Prints a line to standard error, whoever may read it.
+pub fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
 
 /// Prints findings to standard error.
 pub fn findings(findings: &[Finding]) {
@@ -18,20 +52,26 @@ pub fn findings(findings: &[Finding]) {
         let style = Style::new().fg_color(Some(color.into()));
         let text = finding.to_string();
         let (severity, rest) = text.split_once(':').unwrap_or(("", &text));
-        anstream::eprintln!("{style}{severity}{style:#}:{rest}");
+        note(&format!("{style}{severity}{style:#}:{rest}"));
     }
+}
+
+/// Prints findings to standard error, but for mere information.
+pub fn warnings(findings: &[Finding]) {
+    let weighty = findings.iter().filter(|finding| finding.severity != Severity::Info);
+    self::findings(&weighty.cloned().collect::<Vec<_>>());
 }
 
 /// Prints an error with all of its causes to standard error.
 pub fn error(error: &anyhow::Error) {
     let style = Style::new().fg_color(Some(AnsiColor::Red.into()));
     for line in format!("{error:#}").lines() {
-        anstream::eprintln!("{style}error{style:#}: {line}");
+        note(&format!("{style}error{style:#}: {line}"));
     }
 }
 
 /// A unified diff in colour.
-pub fn diff(text: &str) {
+pub fn diff(text: &str) -> anyhow::Result<()> {
     let mut coloured = String::with_capacity(text.len());
     for line in text.lines() {
         let color = match line.as_bytes().first() {
@@ -42,10 +82,9 @@ pub fn diff(text: &str) {
             _ => None,
         };
         let style = Style::new().fg_color(color.map(Into::into));
-        // Writing to a String cannot fail.
-        let _ = writeln!(coloured, "{style}{line}{style:#}");
+        coloured += &format!("{style}{line}{style:#}\n");
     }
-    anstream::print!("{coloured}");
+    print(&coloured)
 }
 
 /// What happened to a path, in one word.
@@ -69,16 +108,28 @@ pub fn outcome_json(outcome: &Outcome) -> Value {
     json!({"changes": changes, "warnings": warnings})
 }
 
+/// The same with the documents that it comes from.
+pub fn proposal_json(proposal: &Proposal, outcome: &Outcome, impact: Option<&Impact>) -> Value {
+    let mut report = outcome_json(outcome);
+    if let Some(object) = report.as_object_mut() {
+        object.insert("digest".into(), json!(proposal.documents.digests.configuration));
+        object.insert("impact".into(), json!(impact));
+        object.insert("findings".into(), json!(proposal.findings));
+    }
+    report
+}
+
 /// Prints the changes of an outcome, and its warnings to standard error.
-pub fn outcome(outcome: &Outcome) {
+pub fn outcome(outcome: &Outcome) -> anyhow::Result<()> {
     if outcome.changes.is_empty() {
-        anstream::println!("nothing to do");
+        print("nothing to do\n")?;
     }
     for one in &outcome.changes {
-        anstream::println!("{} {}", change(one.kind), one.path.display());
+        print(&format!("{} {}\n", change(one.kind), one.path.display()))?;
     }
     let style = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
     for warning in &outcome.warnings {
-        anstream::eprintln!("{style}warning{style:#}: {warning}");
+        note(&format!("{style}warning{style:#}: {warning}"));
     }
+    Ok(())
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use clap::Args;
 use image_config_agent::apply::Outcome;
 use image_config_agent::host::{Content, Root};
+use image_config_agent::model::Severity;
 use image_config_agent::plan::{Impact, RuntimeNeed, diff};
 use image_config_agent::proposal::Proposal;
-use serde_json::json;
 
 use super::{Exit, FormatArgs, HostArgs, InputArgs, output};
 
@@ -30,45 +30,39 @@ impl Plan {
         let (root, settings) = self.host.open()?;
         let mut proposal = Proposal::make(&root, &settings, &self.input.input())?;
         if !proposal.is_applicable() {
-            self.refuse(&proposal);
-            return Ok(Exit::Error);
+            return self.refuse(&proposal);
         }
         let lock_outs = proposal.lock_outs(&root);
         proposal.findings.extend(lock_outs);
+        let hold = proposal.hold(&root, Severity::Warning)?;
+        proposal.findings.extend(hold);
         let outcome = proposal.outcome(&root)?;
         let impact = proposal.impact();
         if self.format.is_json() {
-            println!("{}", report(&proposal, &outcome, Some(&impact)));
+            output::json(&output::proposal_json(&proposal, &outcome, Some(&impact)))?;
         } else {
-            print(&root, &proposal, &outcome, &impact);
+            print(&root, &proposal, &outcome, &impact)?;
         }
-        Ok(match (proposal.is_applicable(), outcome.changes.is_empty()) {
-            (false, _) => Exit::Error,
-            (true, true) => Exit::Yes,
-            (true, false) => Exit::No,
-        })
+        let answer = if outcome.changes.is_empty() { Exit::Yes } else { Exit::No };
+        Ok(Exit::of(&proposal.findings, answer))
     }
 
-    fn refuse(&self, proposal: &Proposal) {
+    fn refuse(&self, proposal: &Proposal) -> anyhow::Result<Exit> {
         if self.format.is_json() {
-            println!("{}", report(proposal, &Outcome::default(), None));
+            output::json(&output::proposal_json(proposal, &Outcome::default(), None))?;
         } else {
             output::findings(&proposal.findings);
         }
+        Ok(Exit::Error)
     }
 }
 
-fn report(proposal: &Proposal, outcome: &Outcome, impact: Option<&Impact>) -> serde_json::Value {
-    let mut report = output::outcome_json(outcome);
-    if let Some(object) = report.as_object_mut() {
-        object.insert("digest".into(), json!(proposal.documents.digests.configuration));
-        object.insert("impact".into(), json!(impact));
-        object.insert("findings".into(), json!(proposal.findings));
-    }
-    report
-}
-
-fn print(root: &Root, proposal: &Proposal, outcome: &Outcome, impact: &Impact) {
+fn print(
+    root: &Root,
+    proposal: &Proposal,
+    outcome: &Outcome,
+    impact: &Impact,
+) -> anyhow::Result<()> {
     output::findings(&proposal.findings);
     for change in &outcome.changes {
         let before = live(root, &change.path);
@@ -76,21 +70,21 @@ fn print(root: &Root, proposal: &Proposal, outcome: &Outcome, impact: &Impact) {
             &change.path,
             before.as_deref(),
             proposal.content(&change.path),
-        ));
+        ))?;
     }
     if outcome.changes.is_empty() {
-        println!("nothing to do: this host is as the documents want it");
-        return;
+        return output::print("nothing to do: this host is as the documents want it\n");
     }
     let runtime = match impact.runtime {
         RuntimeNeed::None => "none",
         RuntimeNeed::Reload => "reload",
         RuntimeNeed::Restart => "restart",
     };
-    println!("runtime: {runtime} ({})", impact.runtime_reason);
     let drain = if impact.drain.needed { "yes" } else { "no" };
-    println!("drain: {drain} ({})", impact.drain.reason);
-    println!("digest: {}", proposal.documents.digests.configuration);
+    output::print(&format!(
+        "runtime: {runtime} ({})\ndrain: {drain} ({})\ndigest: {}\n",
+        impact.runtime_reason, impact.drain.reason, proposal.documents.digests.configuration
+    ))
 }
 
 fn live(root: &Root, path: &Path) -> Option<Vec<u8>> {

@@ -1,6 +1,5 @@
 //! `render`: the files that documents mean for a host.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -39,7 +38,7 @@ impl Render {
                 None => print(path, bytes)?,
             }
         }
-        Ok(Exit::Yes)
+        Ok(Exit::of(&proposal.findings, Exit::Yes))
     }
 }
 
@@ -54,9 +53,7 @@ fn write(directory: &Path, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 fn print(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "==> {} <==", path.display())?;
-    out.write_all(bytes)?;
-    writeln!(out)?;
-    Ok(())
+    output::bytes(format!("==> {} <==\n", path.display()).as_bytes())?;
+    output::bytes(bytes)?;
+    output::bytes(b"\n")
 }

@@ -25,11 +25,11 @@ impl Validate {
         let documents = Documents::read(&self.input.input(), &settings, None);
         let is_valid = !any_error(&documents.findings);
         if self.format.is_json() {
-            println!("{}", report(&documents, is_valid));
+            output::json(&report(&documents, is_valid))?;
         } else {
             output::findings(&documents.findings);
             if is_valid {
-                println!("valid: {}", documents.digests.configuration);
+                output::print(&format!("valid: {}\n", documents.digests.configuration))?;
             }
         }
         Ok(if is_valid { Exit::Yes } else { Exit::Error })

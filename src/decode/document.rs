@@ -1,8 +1,8 @@
 //! Bytes become documents: YAML or JSON, several to a file, or a list of them.
 
 use serde_json::Value;
-use serde_saphyr::Options;
 
+use super::parse::parse;
 use crate::model::{Finding, Origin, Severity};
 
 /// The most that is read of one file, in bytes.
@@ -52,12 +52,12 @@ pub(super) fn documents(file: &SourceFile, findings: &mut Vec<Finding>) -> Vec<D
             return Vec::new();
         }
     };
+    if values.iter().all(Value::is_null) {
+        findings.push(unreadable(&file.name, "it holds no document"));
+    }
     let mut documents = Vec::new();
     for value in values {
         unfold(&file.name, value, None, &mut documents, findings);
-    }
-    if documents.is_empty() && !crate::model::finding::any_error(findings) {
-        findings.push(unreadable(&file.name, "it holds no document"));
     }
     documents
 }
@@ -70,40 +70,6 @@ fn unreadable(file: &str, problem: &str) -> Finding {
         format!("the file cannot be used: {problem}."),
         "Mend the file, or leave it out.",
     )
-}
-
-fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20));
-    }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("it is not UTF-8 from byte {} on", error.valid_up_to()))?;
-    if text.contains('\0') {
-        return Err("it contains NUL characters".to_owned());
-    }
-    // JSON that is one value is taken as JSON; all else, streams of JSON too, is read as YAML.
-    if text.trim_start().starts_with('{')
-        && let Ok(value) = serde_json::from_str(text)
-    {
-        return Ok(vec![value]);
-    }
-    serde_saphyr::from_multiple_with_options(text, yaml_options()).map_err(|error| {
-        let message = error.without_snippet().to_string();
-        message.lines().next().unwrap_or("it is not YAML").trim_start_matches("error: ").to_owned()
-    })
-}
-
-/// Room for the largest file, but none for documents that grow when they are read.
-fn yaml_options() -> Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_events: MAX_FILE_BYTES / 2,
-            max_nodes: MAX_FILE_BYTES / 4,
-            max_documents: 1 << 16,
-            max_aliases: 1_000,
-            max_anchors: 1_000,
-        },
-    }
 }
 
 /// Takes a document, or each item of a list. `item_of` is the kind and version that the items

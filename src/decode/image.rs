@@ -85,9 +85,9 @@ fn registry_sources(walk: &mut Walk<'_>, sources: &Map<String, Value>, config: &
     for entry in config.insecure.iter().filter(|entry| entry.scope.is_single_image()) {
         walk.push(insecure_single_image(entry));
     }
-    config.blocked = scopes(walk, sources, &path("blockedRegistries")).unwrap_or_default();
+    let blocked = scopes(walk, sources, &path("blockedRegistries"));
     config.allowed = scopes(walk, sources, &path("allowedRegistries"));
-    if config.allowed.is_some() && !config.blocked.is_empty() {
+    if config.allowed.is_some() && blocked.is_some() {
         walk.push(Finding::new(
             Severity::Error,
             "AllowedAndBlocked",
@@ -96,6 +96,7 @@ fn registry_sources(walk: &mut Walk<'_>, sources: &Map<String, Value>, config: &
             "Keep the list of what is allowed, or the list of what is blocked.",
         ));
     }
+    config.blocked = blocked.unwrap_or_default();
     config.search = search(walk, sources, &path("containerRuntimeSearchRegistries"));
 }
 

@@ -6,6 +6,7 @@
 mod document;
 mod image;
 mod mirrors;
+mod parse;
 mod pod;
 mod trusted_ca;
 mod walk;
@@ -56,10 +57,28 @@ pub struct Decoded {
 struct Sorted {
     image: Option<Document>,
     mirror_sets: Vec<Document>,
+    /// Where each mirror set is in the list, by kind and name.
+    mirror_set_at: HashMap<(String, String), usize>,
     config_maps: Vec<Document>,
     cluster_version: Option<Document>,
     /// Whether any document is of a kind that speaks for the whole configuration.
     any_known: bool,
+}
+
+impl Sorted {
+    /// The same object may come in two files; with two contents it may not.
+    fn mirror_set(&mut self, document: Document, findings: &mut Vec<Finding>) {
+        let key = (document.kind.clone(), document.name.clone());
+        let former = self.mirror_set_at.get(&key).and_then(|at| self.mirror_sets.get(*at));
+        match former {
+            Some(former) if former.value == document.value => {}
+            Some(_) => findings.push(duplicate(&document)),
+            None => {
+                self.mirror_set_at.insert(key, self.mirror_sets.len());
+                self.mirror_sets.push(document);
+            }
+        }
+    }
 }
 
 /// Reads all documents of `files`, in any order (rules D1 to D4, D6).
@@ -67,12 +86,9 @@ struct Sorted {
 pub fn decode(files: &[SourceFile], context: &Context) -> Decoded {
     let mut findings = Vec::new();
     let mut sorted = Sorted::default();
-    let mut seen = HashMap::new();
     for file in files {
         for document in document::documents(file, &mut findings) {
-            if is_new(&document, &mut seen, &mut findings) {
-                sort(document, &mut sorted, &mut findings);
-            }
+            sort(document, &mut sorted, &mut findings);
         }
     }
     if !sorted.any_known && !crate::model::finding::any_error(&findings) {
@@ -112,42 +128,32 @@ fn nothing_known(files: &[SourceFile]) -> Finding {
     )
 }
 
-/// Whether the document is not there yet. The same object twice with other content is an error:
-/// nobody could say which one is meant.
-fn is_new(
-    document: &Document,
-    seen: &mut HashMap<String, serde_json::Value>,
-    findings: &mut Vec<Finding>,
-) -> bool {
-    let Some(former) = seen.get(document.object()) else {
-        seen.insert(document.object().to_owned(), document.value.clone());
-        return true;
-    };
-    if *former != document.value || document.kind == "Image" {
-        findings.push(Finding::new(
-            Severity::Error,
-            "DuplicateObject",
-            Origin::object(document.object()),
-            format!("{} states this object a second time.", document.file),
-            "Keep one of the two.",
-        ));
-    }
-    false
+/// Which of two is meant nobody could say.
+fn duplicate(document: &Document) -> Finding {
+    Finding::new(
+        Severity::Error,
+        "DuplicateObject",
+        Origin::object(document.object()),
+        format!("{} states this object a second time.", document.file),
+        "Keep one of the two.",
+    )
 }
 
 fn sort(document: Document, sorted: &mut Sorted, findings: &mut Vec<Finding>) {
     let known = match (document.api_version.as_str(), document.kind.as_str()) {
         ("config.openshift.io/v1", "Image") => {
-            if document.name == "cluster" {
-                sorted.image = Some(document);
-            } else {
+            if document.name != "cluster" {
                 findings.push(not_cluster(&document));
+            } else if sorted.image.is_some() {
+                findings.push(duplicate(&document));
+            } else {
+                sorted.image = Some(document);
             }
             true
         }
         ("config.openshift.io/v1", "ImageDigestMirrorSet" | "ImageTagMirrorSet")
         | ("operator.openshift.io/v1alpha1", "ImageContentSourcePolicy") => {
-            sorted.mirror_sets.push(document);
+            sorted.mirror_set(document, findings);
             true
         }
         ("v1", "ConfigMap") => {
@@ -155,14 +161,20 @@ fn sort(document: Document, sorted: &mut Sorted, findings: &mut Vec<Finding>) {
             false
         }
         ("config.openshift.io/v1", "ClusterVersion") => {
-            sorted.cluster_version = Some(document);
+            match &sorted.cluster_version {
+                Some(former) if former.value != document.value => {
+                    findings.push(duplicate(&document));
+                }
+                _ => sorted.cluster_version = Some(document),
+            }
             false
         }
-        ("config.openshift.io/v1" | "config.openshift.io/v1alpha1", kind)
-            if matches!(kind, "ClusterImagePolicy" | "ImagePolicy") =>
-        {
+        (
+            "config.openshift.io/v1" | "config.openshift.io/v1alpha1",
+            "ClusterImagePolicy" | "ImagePolicy",
+        ) => {
             findings.push(not_applied(&document));
-            true
+            false
         }
         _ => {
             findings.push(unknown_kind(&document));

@@ -22,7 +22,8 @@ pub(super) fn decode(
     let Some(name) = name else { return TrustedCa::Unset };
     let is_named =
         |d: &&Document| d.name == name && (d.namespace.is_empty() || d.namespace == namespace);
-    let Some(document) = config_maps.iter().find(is_named) else {
+    let mut named = config_maps.iter().filter(is_named);
+    let Some(document) = named.next() else {
         findings.push(
             Finding::new(
                 Severity::Warning,
@@ -38,6 +39,9 @@ pub(super) fn decode(
         );
         return TrustedCa::Missing(name.to_owned());
     };
+    if let Some(other) = named.find(|other| other.value.get("data") != document.value.get("data")) {
+        findings.push(super::duplicate(other));
+    }
     TrustedCa::Present(certificates(&mut Walk::new(document, findings), document))
 }
 
@@ -56,27 +60,32 @@ fn certificates(walk: &mut Walk<'_>, document: &Document) -> BTreeMap<String, St
     let Some(data) = top.get("data").and_then(Value::as_object) else { return certificates };
     for (key, value) in data {
         let origin = walk.origin(&format!("data[{key:?}]"));
-        let (host, problem) = match (host_of(key), value.as_str().map(check_pem)) {
-            (None, _) => (None, Some("the key is not a host name, or host..port.")),
-            (_, None) => (None, Some("the value is not text.")),
-            (_, Some(Err(problem))) => (None, Some(problem)),
-            (host, Some(Ok(()))) => (host, None),
-        };
-        if let Some(problem) = problem {
-            let fix = "Use the registry's host name as the key, host..port where it has a port, \
-                       and its CA certificates in PEM as the value.";
-            walk.push(Finding::new(Severity::Error, "InvalidCa", origin, problem, fix));
+        let host = host_of(key);
+        if host.is_none() {
+            walk.push(bad_key(origin.clone(), key));
         }
-        if let (Some(host), Some(pem)) = (host, value.as_str()) {
-            certificates.insert(host, pem.to_owned());
+        match value.as_str().map_or(Err(NOT_TEXT), check_pem) {
+            Ok(()) => certificates.extend(host.zip(value.as_str().map(str::to_owned))),
+            Err((name, why, fix)) => {
+                walk.push(Finding::new(Severity::Error, name, origin, why, fix));
+            }
         }
     }
     certificates
 }
 
+fn bad_key(origin: Origin, key: &str) -> Finding {
+    let why = "the key is not a host name, or host..port.";
+    let fix = "Use the registry's host name as the key, host..port where it has a port.";
+    Finding::new(Severity::Error, "InvalidCaKey", origin, why, fix).about(key)
+}
+
 /// The directory below certs.d that a key stands for: keys cannot hold a colon, so the last
 /// `..` stands for it.
 fn host_of(key: &str) -> Option<String> {
+    if key.contains(':') {
+        return None;
+    }
     let host = match key.rsplit_once("..") {
         Some((host, port)) => format!("{host}:{port}"),
         None => key.to_owned(),
@@ -85,24 +94,37 @@ fn host_of(key: &str) -> Option<String> {
     is_domain(&host).then_some(host)
 }
 
+/// What is wrong with a value: the finding's name, why, and what to do.
+type Problem = (&'static str, &'static str, &'static str);
+
+const MEND_PEM: &str = "Write the registry's CA certificates in PEM as the value.";
+const NOT_TEXT: Problem = ("InvalidCaPem", "the value is not text.", MEND_PEM);
+const DAMAGED: Problem = ("InvalidCaPem", "a certificate in the value is damaged.", MEND_PEM);
+const NO_CERTIFICATE: Problem = ("InvalidCaPem", "the value holds no PEM certificate.", MEND_PEM);
+const PRIVATE_KEY: Problem = (
+    "PrivateKeyInCa",
+    "the value holds a private key, which belongs on no node.",
+    "Take it out, and replace the key: others could read it.",
+);
+
 /// Whether `text` holds certificates and nothing secret. The engine silently passes over what
 /// it cannot read.
-fn check_pem(text: &str) -> Result<(), &'static str> {
+fn check_pem(text: &str) -> Result<(), Problem> {
     if text.contains("PRIVATE KEY-----") {
-        return Err("the value holds a private key, which belongs on no node.");
+        return Err(PRIVATE_KEY);
     }
     let mut certificates = 0;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
         match section {
             Ok((SectionKind::Certificate, der)) if is_der_sequence(&der) => certificates += 1,
             Ok((SectionKind::Certificate, _)) | Err(_) => {
-                return Err("a certificate in the value is damaged.");
+                return Err(DAMAGED);
             }
             Ok(_) => {}
         }
     }
     if certificates == 0 {
-        return Err("the value holds no PEM certificate.");
+        return Err(NO_CERTIFICATE);
     }
     Ok(())
 }

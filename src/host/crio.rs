@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::root::Root;
-use super::snapshot::{Listing, walk};
+use super::walk::{Listing, walk};
 use crate::engine::{Content, File};
 use crate::model::Paths;
 

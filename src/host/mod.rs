@@ -4,6 +4,7 @@ pub mod crio;
 pub mod error;
 pub mod root;
 pub mod snapshot;
+mod walk;
 mod write;
 
 pub use crate::engine::Content;
@@ -11,5 +12,6 @@ pub use crate::model::Paths;
 pub use crio::Crio;
 pub use error::{Cause, HostError};
 pub use root::{Node, Root};
-pub use snapshot::{CertsDir, HostCerts, Listing, Snapshot};
+pub use snapshot::{CertsDir, HostCerts, Snapshot};
+pub use walk::Listing;
 pub use write::Owner;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::crio::Crio;
 use super::root::{Node, Root};
+use super::walk::{Listing, walk};
 use crate::engine::{Content, File};
 use crate::model::Paths;
 
@@ -32,15 +33,6 @@ pub struct Snapshot {
     pub namespace_policies: Listing,
     /// The trees of trusted CAs, in the order in which the engine asks them.
     pub certs: Vec<CertsDir>,
-}
-
-/// The files of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listing {
-    /// In the order in which they are read, none of them absent; none where the directory is missing.
-    Files(Vec<File>),
-    /// The directory cannot be read, and why.
-    Unreadable(String),
 }
 
 /// One `certs.d` tree.
@@ -104,48 +96,6 @@ impl Snapshot {
 /// `getConfigFiles`): `*.conf`, hidden ones too, not in sub-directories.
 fn drop_ins(root: &Root, dir: &Path) -> Listing {
     walk(root, dir, false, &|name| name.as_encoded_bytes().ends_with(b".conf"))
-}
-
-/// The files below `dir` as Go's filepath.WalkDir meets them: names in byte order, links
-/// read but not descended. A `dir` that is itself a link is not walked by Go, so it is empty here;
-/// a dangling link among the files is skipped, as the engine does.
-pub(super) fn walk(
-    root: &Root,
-    dir: &Path,
-    recursive: bool,
-    wanted: &dyn Fn(&OsStr) -> bool,
-) -> Listing {
-    let mut files = Vec::new();
-    match collect(root, dir, recursive, wanted, &mut files) {
-        Ok(()) => Listing::Files(files),
-        Err(error) => Listing::Unreadable(error.to_string()),
-    }
-}
-
-fn collect(
-    root: &Root,
-    dir: &Path,
-    recursive: bool,
-    wanted: &dyn Fn(&OsStr) -> bool,
-    files: &mut Vec<File>,
-) -> Result<(), super::HostError> {
-    if root.node(dir)? != Some(Node::Dir) {
-        return Ok(());
-    }
-    for name in root.list(dir)?.unwrap_or_default() {
-        let path = dir.join(&name);
-        if root.node(&path)? == Some(Node::Dir) {
-            if recursive {
-                collect(root, &path, recursive, wanted, files)?;
-            }
-        } else if wanted(&name) {
-            let content = root.content(&path);
-            if content != Content::Absent {
-                files.push(File { path, content });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The hosts of a `certs.d` tree. Names that are not UTF-8 are no host's.

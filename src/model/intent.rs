@@ -4,6 +4,7 @@
 
 use super::config::PullKind;
 use super::meaning::{Meaning, Mirrors, Source};
+use super::scope::substitute;
 use super::{Reference, Scope};
 
 /// One place that is asked for the image.
@@ -96,16 +97,4 @@ impl Meaning {
 /// Of two scopes that cover the same name the one with the higher value is more specific.
 fn specificity(scope: &Scope) -> (bool, usize) {
     (!scope.is_wildcard(), scope.as_str().len())
-}
-
-/// `name`, a scope or a reference inside `source`, as it is called at `mirror`: the mirror
-/// stands in place of the source, or of the whole host where the source is a wildcard.
-#[must_use]
-pub fn substitute(name: &str, source: &Scope, mirror: &Scope) -> String {
-    let rest = if source.is_wildcard() {
-        name.find([':', '/']).map_or("", |end| name.get(end..).unwrap_or_default())
-    } else {
-        name.get(source.as_str().len()..).unwrap_or_default()
-    };
-    format!("{mirror}{rest}")
 }

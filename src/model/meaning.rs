@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, TrustedCa};
 use super::lookup::Lookup;
 use super::merge::merge;
+use super::scope::substitute;
 use super::{Finding, Origin, Reference, Scope, Severity};
 
 /// One source and all its mirrors.
@@ -137,7 +138,7 @@ fn is_served_by_mirror(lookup: &Lookup<'_>, name: &str) -> bool {
         return false;
     };
     mirrors.places.iter().any(|mirror| {
-        let place = super::intent::substitute(name, scope, mirror);
+        let place = substitute(name, scope, mirror);
         place != name && !lookup.said(&place).is_blocked_place()
     })
 }
@@ -178,14 +179,19 @@ fn sources(sets: &[MirrorSet], findings: &mut Vec<Finding>) -> BTreeMap<Scope, S
     let source = |sets: &[&MirrorSet]| {
         let scope = &sets.first()?.source;
         findings.extend(policy_conflict(scope, sets));
-        let mirrors = |kind| mirrors(scope, sets, kind);
+        let mut mirrors = |kind| mirrors(scope, sets, kind, findings);
         let source = Source { digest: mirrors(PullKind::Digest), tag: mirrors(PullKind::Tag) };
         Some((scope.clone(), source))
     };
     of_one_source.filter_map(source).collect()
 }
 
-fn mirrors(scope: &Scope, sets: &[&MirrorSet], kind: PullKind) -> Mirrors {
+fn mirrors(
+    scope: &Scope,
+    sets: &[&MirrorSet],
+    kind: PullKind,
+    findings: &mut Vec<Finding>,
+) -> Mirrors {
     let sets = || sets.iter().filter(|set| set.kind == kind);
     // A list that names nothing but the source mirrors nothing.
     let lists: Vec<&[Scope]> = sets()
@@ -200,7 +206,32 @@ fn mirrors(scope: &Scope, sets: &[&MirrorSet], kind: PullKind) -> Mirrors {
     };
     let mut origins: Vec<Origin> = sets().map(|set| set.origin.clone()).collect();
     origins.sort();
-    Mirrors { places: merge(scope, &lists), may_contact_source, origins }
+    let places = merge(scope, &lists);
+    if !lists.iter().all(|list| keeps_order(&places, list, scope)) {
+        let origin = origins.first().cloned().unwrap_or_default();
+        findings.push(merged_out_of_order(origin, scope));
+    }
+    Mirrors { places, may_contact_source, origins }
+}
+
+/// Whether the mirrors of `list` stand in `places` in their order; the source, which comes last
+/// anyway, may be missing there.
+fn keeps_order(places: &[Scope], list: &[Scope], source: &Scope) -> bool {
+    // Each of the list in turn, looked for after the one before it.
+    let mut rest = places.iter();
+    list.iter().filter(|mirror| *mirror != source).all(|mirror| rest.any(|place| place == mirror))
+}
+
+fn merged_out_of_order(origin: Origin, scope: &Scope) -> Finding {
+    Finding::new(
+        Severity::Info,
+        "MergedMirrors",
+        origin,
+        "several objects list mirrors of this source in orders that contradict each other, so \
+         not every list keeps its own.",
+        "Put the mirrors of the source into one object.",
+    )
+    .about(scope.as_str())
 }
 
 /// One source cannot be both never contacted and contacted.

@@ -180,7 +180,7 @@ impl Reference {
         })
     }
 
-    /// Host and path: `quay.io/org/app`.
+    /// Host and path: `reg1.io/org/app`.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -322,6 +322,18 @@ pub(super) fn above_scope(scope: &str) -> impl Iterator<Item = Above<'_>> {
     image.into_iter().chain(names.map(Above::Name)).chain(domains_above(scope))
 }
 
+/// `name`, a scope or a reference inside `source`, as it is called at `mirror`: the mirror
+/// stands in place of the source, or of the whole host where the source is a wildcard.
+#[must_use]
+pub fn substitute(name: &str, source: &Scope, mirror: &Scope) -> String {
+    let rest = if source.is_wildcard() {
+        name.find([':', '/']).map_or("", |end| name.get(end..).unwrap_or_default())
+    } else {
+        name.get(source.as_str().len()..).unwrap_or_default()
+    };
+    format!("{mirror}{rest}")
+}
+
 fn domains_above(name: &str) -> impl Iterator<Item = Above<'_>> {
     let host = name.split('/').next().unwrap_or(name);
     wildcards_up(host).map(Above::Domain)

@@ -1,11 +1,14 @@
 //! What a change costs: what the engine must be told, and whether pods must go (rules H3, K3).
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::View;
-use super::probes::probes;
+use super::probes::{Probe, probes};
 use crate::engine::{FileError, Registries, Source};
 use crate::model::Reference;
+use crate::model::scope::names_above;
 
 /// What the engine must be told so that it obeys the new files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -80,23 +83,37 @@ fn says_the_same(
 }
 
 fn drain(before: &View, after: &View) -> Drain {
-    let lost = probes([before, after])
-        .into_iter()
-        .find_map(|reference| loss(&reference, before, after).map(|loss| (reference, loss)));
-    match lost {
-        Some((reference, loss)) => {
-            Drain { needed: true, reason: format!("{}: {loss}", describe(&reference)) }
-        }
-        None => Drain {
-            needed: false,
-            reason: "no image that could be pulled loses a place or a check".to_owned(),
-        },
-    }
+    let mirrors = mirrors(before);
+    let loss = |probe: Probe| {
+        let loss = loss(&probe.reference, before, after)
+            .or_else(|| mirror_loss(&probe.reference, &mirrors, before, after))?;
+        Some(format!("images {}: {loss}", probe.of))
+    };
+    let reason = probes([before, after]).into_iter().find_map(loss);
+    let needed = reason.is_some();
+    let nothing = || "no image that could be pulled loses a place or a check".to_owned();
+    Drain { needed, reason: reason.unwrap_or_else(nothing) }
 }
 
-fn describe(reference: &Reference) -> String {
-    let kind = if reference.digest().is_some() { "digest" } else { "tag" };
-    format!("images like {} by {kind}", reference.name())
+/// Every place that mirrors another.
+fn mirrors(view: &View) -> HashSet<&str> {
+    let entries = view.registries.iter().flat_map(|registries| registries.entries());
+    entries.flat_map(|entry| &entry.mirrors).map(|mirror| mirror.location.as_str()).collect()
+}
+
+/// Whether part of a mirror is blocked: images of other names lose a place.
+fn mirror_loss(
+    reference: &Reference,
+    mirrors: &HashSet<&str>,
+    before: &View,
+    after: &View,
+) -> Option<&'static str> {
+    let is_blocked = |view: &View| {
+        view.registries.as_ref().is_ok_and(|registries| registries.is_blocked(reference.name()))
+    };
+    let is_mirror = || names_above(reference.name()).any(|above| mirrors.contains(above.as_ref()));
+    let is_lost = !is_blocked(before) && is_blocked(after) && is_mirror();
+    is_lost.then_some("what they mirror loses a place")
 }
 
 /// What a pull of `reference` loses, if anything (rule K3).
@@ -108,20 +125,19 @@ fn loss(reference: &Reference, before: &View, after: &View) -> Option<&'static s
     if !accepts(after, reference) {
         return Some("they were accepted and are refused");
     }
-    let before = places(before, reference);
-    let after = places(after, reference);
+    // Blocked places count too: what lies below them need not be blocked.
+    let (before, after) = (places(before, reference), places(after, reference));
     let position = |place: &Source| after.iter().position(|p| p.reference == place.reference);
     let positions: Option<Vec<usize>> = before.iter().map(position).collect();
-    let Some(positions) = positions else {
-        return Some("a place to pull from is lost or blocked");
-    };
-    if positions.iter().zip(positions.iter().skip(1)).any(|(first, second)| first > second) {
+    let Some(positions) = positions else { return Some("a place to pull from is lost") };
+    let pairs = || before.iter().zip(positions.iter().filter_map(|at| after.get(*at)));
+    if pairs().any(|(before, after)| !before.blocked && after.blocked) {
+        return Some("a place to pull from is blocked");
+    }
+    if !positions.is_sorted() {
         return Some("the places are asked in another order");
     }
-    let changes_tls = |(place, at): (&Source, &usize)| {
-        after.get(*at).is_some_and(|after| after.insecure != place.insecure)
-    };
-    if before.iter().zip(&positions).any(changes_tls) {
+    if pairs().any(|(before, after)| before.insecure != after.insecure) {
         return Some("a place is asked with other demands on TLS");
     }
     let is_appended = positions.iter().enumerate().all(|(index, position)| index == *position);
@@ -138,15 +154,15 @@ fn accepts(view: &View, reference: &Reference) -> bool {
     })
 }
 
-/// The places that may be contacted.
+/// The places in order, blocked ones too.
 fn places(view: &View, reference: &Reference) -> Vec<Source> {
     let sources = view.registries.as_ref().ok().and_then(|r| r.sources(reference).ok());
-    sources.into_iter().flatten().filter(|source| !source.blocked).collect()
+    sources.unwrap_or_default()
 }
 
 /// Whether the host can pull `reference`: accepted, if need be with a signature, and served by
 /// at least one place that may be contacted.
 #[must_use]
 pub fn is_pullable(view: &View, reference: &Reference) -> bool {
-    accepts(view, reference) && !places(view, reference).is_empty()
+    accepts(view, reference) && places(view, reference).iter().any(|place| !place.blocked)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::engine::{File, Policy, Registries, Registry};
+use crate::engine::{File, FileError, Policy, Registries, Registry};
 use crate::model::{Finding, Lookup, Meaning, Origin, Reference, Scope, Severity};
 
 /// What foreign drop-ins take back of `ours`, the registries.conf that is to be written, and of
@@ -13,17 +13,20 @@ pub fn drop_ins(
     ours: &Registries,
     ours_file: &Path,
     search_drop_in: &Path,
-    foreign: &[File],
+    foreign: &[&File],
 ) -> Vec<Finding> {
+    let lookup = Lookup::of(meaning);
     let mut findings = Vec::new();
-    for file in foreign.iter().filter(|file| file.path != search_drop_in) {
-        // One that the engine cannot read breaks every pull already: the host's view says so.
-        let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(file)) else {
+    for file in foreign {
+        // One that the engine cannot read breaks every pull: `unreadable` says so.
+        let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(*file)) else {
             continue;
         };
-        let lookup = Lookup::of(meaning);
         for entry in theirs.entries() {
-            findings.extend(overridden(&lookup, ours, ours_file, &file.path, entry));
+            let hidden = hidden(ours, &entry.prefix);
+            findings.extend(hidden.filter_map(|(place, hidden)| {
+                overridden(&lookup, place, hidden, ours_file, &file.path, entry)
+            }));
         }
         let is_later = file.path.file_name() > search_drop_in.file_name();
         if theirs.search().is_some() && meaning.search.is_some() && is_later {
@@ -33,22 +36,50 @@ pub fn drop_ins(
     findings
 }
 
-/// The entry of ours that `theirs` replaces or hides, and what that lifts.
+/// A file that keeps the engine from reading any: not ours to mend.
+#[must_use]
+pub fn unreadable(error: &FileError) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "DropInUnreadable",
+        Origin::object(error.path.display().to_string()),
+        format!("the engine refuses it, and every pull with it: {error}."),
+        "Mend or remove the file.",
+    )
+}
+
+/// The entries of ours that one with `prefix` replaces or hides, each with the part of the name
+/// space where it does.
+fn hidden<'a>(
+    ours: &'a Registries,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a Registry)> {
+    let same = || ours.entries().find(|entry| entry.prefix == prefix);
+    let covering = ours.find(prefix).or_else(same).map(|entry| (prefix, entry));
+    // Of two prefixes of one length the engine takes the wildcard.
+    let domain = prefix.strip_prefix('*').filter(|domain| domain.starts_with('.'));
+    let tied = ours.entries().filter(move |entry| {
+        entry.prefix != prefix
+            && entry.prefix.len() == prefix.len()
+            && domain.is_some_and(|domain| entry.prefix.ends_with(domain))
+    });
+    covering.into_iter().chain(tied.map(|entry| (entry.prefix.as_str(), entry)))
+}
+
+/// What it means that `theirs` takes the place of `entry` for `place`, and what that lifts.
 fn overridden(
     lookup: &Lookup<'_>,
-    ours: &Registries,
+    place: &str,
+    entry: &Registry,
     ours_file: &Path,
     file: &Path,
     theirs: &Registry,
 ) -> Option<Finding> {
-    let entry =
-        ours.find(&theirs.prefix).or_else(|| ours.entries().find(|e| e.prefix == theirs.prefix))?;
     if entry.says_the_same(theirs) {
         return None;
     }
     let leads_elsewhere = !theirs.location.is_empty() && theirs.location != theirs.prefix;
-    let lifts =
-        lookup.said(&theirs.prefix).is_blocked_place() && (!theirs.blocked || leads_elsewhere);
+    let lifts = lookup.said(place).is_blocked_place() && (!theirs.blocked || leads_elsewhere);
     let (severity, name, why) = if lifts {
         (
             Severity::Error,

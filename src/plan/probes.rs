@@ -10,10 +10,20 @@ use crate::model::Reference;
 const UNLISTED: &str = "image-config-agent-probe";
 const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
+/// One reference, and the images it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Probe {
+    /// As in "images *of quay.io/ns*".
+    pub of: String,
+    /// The reference.
+    pub reference: Reference,
+}
+
 /// References that fall into every part of the name space that either view tells apart.
-pub(super) fn probes(views: [&View; 2]) -> BTreeSet<Reference> {
+pub(super) fn probes(views: [&View; 2]) -> BTreeSet<Probe> {
     let mut probes = BTreeSet::new();
-    add(&mut probes, &format!("{UNLISTED}.invalid/{UNLISTED}"));
+    let unlisted = "of registries that no file names";
+    add(&mut probes, unlisted, &format!("{UNLISTED}.invalid/{UNLISTED}"));
     for view in views {
         for entry in view.registries.iter().flat_map(|registries| registries.entries()) {
             scope(&mut probes, &entry.prefix);
@@ -26,27 +36,33 @@ pub(super) fn probes(views: [&View; 2]) -> BTreeSet<Reference> {
     probes
 }
 
-fn scope(probes: &mut BTreeSet<Reference>, text: &str) {
+fn scope(probes: &mut BTreeSet<Probe>, text: &str) {
+    let of = format!("of {text}");
+    let on_a_port = format!("of {text} on a port");
     if let Some(domain) = text.strip_prefix('*') {
-        add(probes, &format!("{UNLISTED}{domain}/{UNLISTED}"));
-        add(probes, &format!("{UNLISTED}{domain}:1/{UNLISTED}"));
+        add(probes, &of, &format!("{UNLISTED}{domain}/{UNLISTED}"));
+        add(probes, &on_a_port, &format!("{UNLISTED}{domain}:1/{UNLISTED}"));
     } else if !text.contains('/') {
-        add(probes, &format!("{text}/{UNLISTED}"));
+        add(probes, &of, &format!("{text}/{UNLISTED}"));
         if !text.contains(':') {
-            add(probes, &format!("{text}:1/{UNLISTED}"));
+            add(probes, &on_a_port, &format!("{text}:1/{UNLISTED}"));
         }
-    } else if let Ok(image) = Reference::parse_canonical(text)
-        && (image.tag().is_some() || image.digest().is_some())
+    } else if let Ok(reference) = Reference::parse_canonical(text)
+        && (reference.tag().is_some() || reference.digest().is_some())
     {
-        probes.insert(image);
+        probes.insert(Probe { of: format!("named {text}"), reference });
     } else {
-        add(probes, text);
-        add(probes, &format!("{text}/{UNLISTED}"));
+        add(probes, &format!("of {text}"), text);
     }
 }
 
-fn add(probes: &mut BTreeSet<Reference>, name: &str) {
-    for version in [format!(":{UNLISTED}"), format!("@{DIGEST}")] {
-        probes.extend(Reference::parse_canonical(&format!("{name}{version}")));
+fn add(probes: &mut BTreeSet<Probe>, of: &str, name: &str) {
+    for (kind, version) in [("tag", format!(":{UNLISTED}")), ("digest", format!("@{DIGEST}"))] {
+        // docker.io has no names of one part, so that at a mirror there only deeper names have one.
+        for below in ["".to_owned(), format!("/{UNLISTED}"), format!("/{UNLISTED}/{UNLISTED}")] {
+            let reference = Reference::parse_canonical(&format!("{name}{below}{version}"));
+            let of = format!("{of} by {kind}");
+            probes.extend(reference.map(|reference| Probe { of, reference }));
+        }
     }
 }

@@ -39,7 +39,6 @@ impl EngineFiles {
             let content = match want {
                 Want::File { bytes, .. } => Content::Bytes(bytes.clone()),
                 Want::Base => base(path),
-                Want::Absent => Content::Absent,
             };
             self.set(path, content);
         }

@@ -15,8 +15,6 @@ pub enum Want {
     },
     /// What stood there before the agent's first write: a file, a link, or nothing.
     Base,
-    /// Nothing: a file that the agent wrote earlier goes away.
-    Absent,
 }
 
 impl Want {
@@ -34,7 +32,6 @@ impl std::fmt::Debug for Want {
                 write!(f, "File({mode:o}, {})", String::from_utf8_lossy(bytes))
             }
             Self::Base => f.write_str("Base"),
-            Self::Absent => f.write_str("Absent"),
         }
     }
 }

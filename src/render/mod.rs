@@ -65,12 +65,12 @@ pub fn write(meaning: &Meaning, bases: &Bases) -> (FileSet, Vec<Finding>) {
             files.insert(&bases.registries_conf.path, want);
             findings.extend(found);
         }
-        Err(finding) => findings.push(finding),
+        Err(error) => findings.push(error.finding()),
     }
     for base in &bases.policies {
         match policy(meaning, base) {
             Ok(want) => files.insert(&base.path, want),
-            Err(finding) => findings.push(finding),
+            Err(error) => findings.push(error.finding()),
         }
     }
     let search = meaning.search.as_deref().map_or(Want::Base, |list| Want::file(search(list)));
@@ -79,7 +79,7 @@ pub fn write(meaning: &Meaning, bases: &Bases) -> (FileSet, Vec<Finding>) {
     (files, findings)
 }
 
-fn registries(meaning: &Meaning, base: &File) -> Result<(Want, Vec<Finding>), Finding> {
+fn registries(meaning: &Meaning, base: &File) -> Result<(Want, Vec<Finding>), BaseError> {
     let bytes = match &base.content {
         Content::Absent => &[][..],
         Content::Bytes(bytes) => bytes,
@@ -101,7 +101,7 @@ fn registries(meaning: &Meaning, base: &File) -> Result<(Want, Vec<Finding>), Fi
     }
 }
 
-fn policy(meaning: &Meaning, base: &File) -> Result<Want, Finding> {
+fn policy(meaning: &Meaning, base: &File) -> Result<Want, BaseError> {
     let default = File::new(&base.path, policy::DEFAULT_POLICY);
     let (base, is_absent) = match &base.content {
         Content::Absent => (&default, true),
@@ -125,14 +125,26 @@ fn search(list: &[Entry]) -> String {
     )
 }
 
-fn unreadable(path: &Path, why: &str) -> Finding {
-    Finding::new(
-        Severity::Error,
-        "BaseUnreadable",
-        Origin::object(path.display().to_string()),
-        format!("the host's own file cannot be built upon: {why}."),
-        "Mend the file, then run base adopt.",
-    )
+fn unreadable(path: &Path, why: &str) -> BaseError {
+    BaseError { path: path.to_owned(), why: why.to_owned() }
+}
+
+/// A file of the host that nothing can be added to.
+struct BaseError {
+    path: PathBuf,
+    why: String,
+}
+
+impl BaseError {
+    fn finding(self) -> Finding {
+        Finding::new(
+            Severity::Error,
+            "BaseUnreadable",
+            Origin::object(self.path.display().to_string()),
+            format!("the host's own file cannot be built upon: {}.", self.why),
+            "Mend the file, then run base adopt.",
+        )
+    }
 }
 
 /// Reads every file with the engine's own rules.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::base::{BaseFile, Entry, Mirror};
 use crate::model::config::PullKind;
-use crate::model::intent::substitute;
 use crate::model::meaning::{Mirrors, Source};
+use crate::model::scope::substitute;
 use crate::model::{Finding, Lookup, Meaning, Origin, Scope, ScopeMap, Severity};
 
 /// The file over its base. None if nothing is added to the base.

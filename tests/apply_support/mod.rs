@@ -48,7 +48,7 @@ pub fn first_set() -> FileSet {
 pub fn second_set() -> FileSet {
     let mut set = set(&[(REGISTRIES, "ours 2"), (CRIO_POLICY, "ours 1 policy"), (CA_A, "CA a 2")]);
     set.insert(POLICY, Want::Base);
-    set.insert(SEARCH, Want::Absent);
+    set.insert(SEARCH, Want::Base);
     set
 }
 

@@ -3,7 +3,8 @@
 use image_config_agent::engine::{
     FileError, Kind, Policy, Problem, Registries, ShortNameMode, pull_reference, short_names,
 };
-use image_config_agent::model::{Reference, reference};
+use image_config_agent::model::Reference;
+use image_config_agent::model::reference::is_short_name;
 use serde_json::{Value, json};
 
 use super::host::Host;
@@ -77,7 +78,7 @@ impl Engine {
     fn answer(&self, text: &str) -> Value {
         let mut answer = json!({
             "error": false, "registry": null, "sources": [], "sourcesError": false, "policy": null,
-            "isShort": reference::is_short_name(text), "candidates": self.candidates(text),
+            "isShort": is_short_name(text), "candidates": self.candidates(text),
         });
         let Ok(reference) = pull_reference(text) else {
             answer["error"] = true.into();
@@ -111,7 +112,9 @@ impl Engine {
     }
 
     fn candidates(&self, text: &str) -> Value {
-        let Ok(registries) = &self.registries else { return Value::Null };
+        let Some(registries) = self.registries.as_ref().ok().filter(|_| is_short_name(text)) else {
+            return Value::Null;
+        };
         match short_names::resolve(text, registries, registries.short_name_mode()) {
             Ok(found) if !found.ambiguous => {
                 found.references.iter().map(Reference::to_string).collect()

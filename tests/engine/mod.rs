@@ -1,17 +1,17 @@
 //! What the tests of the engine share.
 
+#![allow(dead_code, reason = "each of the tests takes a part of this")]
+
 pub mod answer;
+pub mod generate;
+pub mod generate_policy;
+pub mod generate_registries;
 pub mod host;
+pub mod mutate;
+pub mod oracle;
+pub mod reduce;
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+#[path = "../support/corpus.rs"]
+mod reader;
 
-use serde_json::Value;
-
-/// The lines of a corpus of tests/corpus.
-pub fn corpus(name: &str) -> impl Iterator<Item = Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
-    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let lines = BufReader::new(flate2::read::GzDecoder::new(file)).lines();
-    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-}
+pub use reader::corpus;

@@ -13,7 +13,8 @@ const AGENT: &str = env!("CARGO_BIN_EXE_image-config-agent");
 #[derive(Debug, Deserialize)]
 pub struct Answer {
     pub verdict: String,
-    pub policy: Policy,
+    /// Pushes have none: the engine asks the policy for pulls alone.
+    policy: Option<Policy>,
     pub sources: Vec<Source>,
     /// What a short name may stand for, in the order in which it is tried.
     #[serde(default)]
@@ -21,8 +22,15 @@ pub struct Answer {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Policy {
-    pub allowed: bool,
+struct Policy {
+    allowed: bool,
+}
+
+impl Answer {
+    /// Whether policy.json accepts the image.
+    pub fn is_accepted(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.allowed)
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -89,7 +89,7 @@ impl Host {
         let registry = self.registry(from).unwrap();
         assert!(registry.served(), "{from} did not serve: {}", registry.requests());
         assert_eq!(answer.verdict, "allowed", "{answer:?}");
-        assert!(answer.policy.allowed, "{answer:?}");
+        assert!(answer.is_accepted(), "{answer:?}");
         let places = open_places(answer);
         let position = places.iter().position(|place| place.registry() == from);
         let position = position.unwrap_or_else(|| panic!("{from} is not in {answer:?}"));
@@ -108,7 +108,7 @@ impl Host {
             }
             Reason::Blocked => {
                 // The tools look at the places first, `check` at the policy.
-                let verdict = if answer.policy.allowed { "blocked" } else { "rejected" };
+                let verdict = if answer.is_accepted() { "blocked" } else { "rejected" };
                 assert_eq!(answer.verdict, verdict, "{answer:?}");
                 assert!(places.is_empty(), "{answer:?}");
                 self.assert_asked(&[]);

@@ -1,6 +1,8 @@
 //! Headers, keys and values, and the tables they build up.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::rc::Rc;
 
 use super::scan::Scanner;
 use super::{Item, NESTING_MAX, Table, Value};
@@ -22,11 +24,32 @@ pub(in crate::engine) fn parse(bytes: &[u8]) -> Result<Table, Misfit> {
         .map_err(|misfit| misfit.shifted(mark))
 }
 
+/// A table's place in [`Parser::tables`]. As Go's maps, a table that stands in two places is
+/// one, and what is added in one place is there in the other.
+type Id = usize;
+
+/// The table of the whole file.
+const ROOT: Id = 0;
+
+#[derive(Clone)]
+struct Node {
+    offset: usize,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Scalar(Value),
+    Array(Rc<[Node]>),
+    Table(Id),
+    Tables(Vec<Id>),
+}
+
 struct Parser<'a> {
     scanner: Scanner<'a>,
     /// The bytes before the scanner's text.
     shift: usize,
-    root: Table,
+    tables: Vec<BTreeMap<String, Node>>,
     /// The table that keys go into.
     context: Vec<String>,
     /// How many arrays and inline tables are open.
@@ -42,7 +65,7 @@ impl<'a> Parser<'a> {
         Self {
             scanner,
             shift,
-            root: Table::new(),
+            tables: vec![BTreeMap::new()],
             context: Vec::new(),
             depth: 0,
             implicit: HashSet::new(),
@@ -54,13 +77,13 @@ impl<'a> Parser<'a> {
         loop {
             self.scanner.skip_lines();
             match self.scanner.peek() {
-                None => return Ok(self.root),
+                None => return Ok(self.tree(ROOT)),
                 Some(b'[') => self.header()?,
                 Some(_) => {
                     let path = self.key("=")?;
                     let depth = self.context.len();
-                    let (key, item) = self.key_value(path)?;
-                    self.define(&key, item)?;
+                    let (key, node) = self.key_value(path)?;
+                    self.define(&key, node)?;
                     self.context.truncate(depth);
                 }
             }
@@ -92,7 +115,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the value of a key, and moves the context to the table that it belongs into.
-    fn key_value(&mut self, mut path: Vec<String>) -> Result<(String, Item), Misfit> {
+    fn key_value(&mut self, mut path: Vec<String>) -> Result<(String, Node), Misfit> {
         let key = path.pop().unwrap_or_default();
         for part in path {
             let mut parent = self.context.clone();
@@ -101,34 +124,34 @@ impl<'a> Parser<'a> {
             self.enter(parent, false)?;
         }
         self.scanner.skip_blanks();
-        let item = self.value(&key, false)?;
-        Ok((key, item))
+        let node = self.value(&key, false)?;
+        Ok((key, node))
     }
 
-    fn value(&mut self, key: &str, in_array: bool) -> Result<Item, Misfit> {
+    fn value(&mut self, key: &str, in_array: bool) -> Result<Node, Misfit> {
         let offset = self.scanner.offset() + self.shift;
         if self.depth + self.context.len() > NESTING_MAX {
             return Err(self.scanner.error("values are nested too deeply"));
         }
         self.depth += 1;
-        let value = if self.scanner.eat("[") {
-            self.array(key)?
+        let kind = if self.scanner.eat("[") {
+            Kind::Array(self.array(key)?.into())
         } else if self.scanner.eat("{") {
-            self.inline_table(key, in_array)?
+            Kind::Table(self.inline_table(key, in_array)?)
         } else {
-            self.scanner.scalar()?
+            Kind::Scalar(self.scanner.scalar()?)
         };
         self.depth -= 1;
-        Ok(Item { offset, value })
+        Ok(Node { offset, kind })
     }
 
-    fn array(&mut self, key: &str) -> Result<Value, Misfit> {
+    fn array(&mut self, key: &str) -> Result<Vec<Node>, Misfit> {
         self.note_type(key, true);
         let mut items = Vec::new();
         loop {
             self.scanner.skip_lines();
             if self.scanner.eat("]") {
-                return Ok(Value::Array(items));
+                return Ok(items);
             }
             items.push(self.value(key, true)?);
             self.scanner.skip_lines();
@@ -138,10 +161,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The pairs go into the tree as those of a header do, which finds keys defined twice; the
-    /// value returned is what an array around it keeps.
-    fn inline_table(&mut self, key: &str, in_array: bool) -> Result<Value, Misfit> {
-        let mut result = Table::new();
+    /// The pairs go twice into tables, as in the library: into the file's, which finds keys
+    /// defined twice, and into one of their own, which an array around it or a redefined key
+    /// takes as its value.
+    fn inline_table(&mut self, key: &str, in_array: bool) -> Result<Id, Misfit> {
+        let own = self.new_table();
         let outer = self.context.len();
         self.context.push(key.to_owned());
         self.implicit.insert(key_text(&self.context));
@@ -150,12 +174,10 @@ impl<'a> Parser<'a> {
         self.scanner.skip_blanks();
         while !self.scanner.eat("}") {
             let path = self.key("=")?;
-            let parents = path.len() - 1;
-            let (key, item) = self.key_value(path)?;
-            self.define(&key, item.clone())?;
-            let below = self.context.get(depth..depth + parents).unwrap_or_default();
-            insert_below(&mut result, below, &key, item)
-                .ok_or_else(|| self.scanner.error(format!("{key:?} is below what is no table")))?;
+            let parents = path.get(..path.len() - 1).unwrap_or_default().to_vec();
+            let (key, node) = self.key_value(path)?;
+            self.define(&key, node.clone())?;
+            self.insert_below(own, &parents, key, node)?;
             self.context.truncate(depth);
             self.scanner.skip_blanks();
             if self.scanner.eat(",") {
@@ -168,129 +190,182 @@ impl<'a> Parser<'a> {
             }
         }
         self.context.truncate(outer);
-        Ok(Value::Table(result))
+        Ok(own)
+    }
+
+    fn insert_below(
+        &mut self,
+        mut table: Id,
+        path: &[String],
+        key: String,
+        node: Node,
+    ) -> Result<(), Misfit> {
+        for part in path {
+            table = match self.get(table, part) {
+                None => self.insert_table(table, part),
+                Some(&Node { kind: Kind::Table(inner), .. }) => inner,
+                Some(_) => return Err(self.defined(path, "as something else")),
+            };
+        }
+        self.insert(table, key, node);
+        Ok(())
     }
 
     /// Makes a table the context (`addContext`), and creates it and those above it.
     fn enter(&mut self, mut path: Vec<String>, is_array: bool) -> Result<(), Misfit> {
         let last = path.pop().unwrap_or_default();
-        let offset = self.scanner.offset() + self.shift;
-        let mut table = &mut self.root;
-        let mut above = Vec::with_capacity(path.len() + 1);
-        for part in path {
-            above.push(part.clone());
-            if !table.contains_key(&part) {
-                self.implicit.insert(key_text(&above));
-            }
-            let item = table
-                .entry(part)
-                .or_insert_with(|| Item { offset, value: Value::Table(Table::new()) });
-            table = inner_table(item)
-                .ok_or_else(|| defined_twice(&self.scanner, &above, "as something else"))?;
-        }
-        self.context = above;
-        if is_array {
-            let item = table
-                .entry(last.clone())
-                .or_insert_with(|| Item { offset, value: Value::Tables(Vec::new()) });
-            let Value::Tables(tables) = &mut item.value else {
-                self.context.push(last);
-                return Err(defined_twice(&self.scanner, &self.context, "as something else"));
+        let mut table = ROOT;
+        for (index, part) in path.iter().enumerate() {
+            table = match self.get(table, part) {
+                Some(node) => {
+                    inner_table(node).ok_or_else(|| self.defined(&path, "as something else"))?
+                }
+                None => {
+                    self.implicit.insert(key_text(path.get(..=index).unwrap_or_default()));
+                    self.insert_table(table, part)
+                }
             };
-            tables.push(Table::new());
+        }
+        self.context = path;
+        if is_array {
+            let inner = self.new_table();
+            let first = self.node(Kind::Tables(Vec::new()));
+            let nodes = self.tables.get_mut(table);
+            match nodes.map(|nodes| &mut nodes.entry(last.clone()).or_insert(first).kind) {
+                Some(Kind::Tables(tables)) => tables.push(inner),
+                _ => return Err(self.defined(&[last], "as something else")),
+            }
         } else {
-            self.set(&last, Item { offset, value: Value::Table(Table::new()) })?;
+            let kind = Kind::Table(self.new_table());
+            let node = self.node(kind);
+            self.set(&last, node)?;
         }
         self.context.push(last);
         Ok(())
     }
 
     /// A key with its value, in the context's table.
-    fn define(&mut self, key: &str, item: Item) -> Result<(), Misfit> {
-        let is_array = matches!(item.value, Value::Array(_));
-        self.set(key, item)?;
+    fn define(&mut self, key: &str, node: Node) -> Result<(), Misfit> {
+        let is_array = matches!(node.kind, Kind::Array(_));
+        self.set(key, node)?;
         self.note_type(key, is_array);
         Ok(())
     }
 
     /// Puts a value into the context's table, unless one is there (`setValue`).
-    fn set(&mut self, key: &str, item: Item) -> Result<(), Misfit> {
-        let mut table = &mut self.root;
+    fn set(&mut self, key: &str, node: Node) -> Result<(), Misfit> {
+        let mut table = ROOT;
         for part in &self.context {
-            table = table
-                .get_mut(part)
+            table = self
+                .get(table, part)
                 .and_then(inner_table)
-                .ok_or_else(|| defined_twice(&self.scanner, &self.context, "as something else"))?;
+                .ok_or_else(|| self.defined(&self.context, "as something else"))?;
         }
-        if let Some(defined) = table.get_mut(key) {
-            let path = join(&self.context, key);
-            let text = key_text(&path);
-            let was_implicit = self.implicit.remove(&text);
-            if self.arrays.contains(&text) {
-                *defined = item;
-            } else if !was_implicit {
-                return Err(defined_twice(&self.scanner, &path, "already"));
-            }
-        } else {
-            table.insert(key.to_owned(), item);
+        if self.get(table, key).is_none() {
+            self.insert(table, key.to_owned(), node);
+            return Ok(());
+        }
+        let text = key_text_below(&self.context, key);
+        let was_implicit = self.implicit.remove(&text);
+        if self.arrays.contains(&text) {
+            self.insert(table, key.to_owned(), node);
+        } else if !was_implicit {
+            return Err(self.scanner.error(format!("{text} has been defined already")));
         }
         Ok(())
     }
 
     fn note_type(&mut self, key: &str, is_array: bool) {
         // Under an empty key the library notes the type of the table around it.
-        let text = if key.is_empty() && !self.context.is_empty() {
-            key_text(&self.context)
-        } else {
-            key_text(&join(&self.context, key))
-        };
+        let of_table = key.is_empty() && !self.context.is_empty();
+        let text =
+            if of_table { key_text(&self.context) } else { key_text_below(&self.context, key) };
         if is_array {
             self.arrays.insert(text);
         } else {
             self.arrays.remove(&text);
         }
     }
-}
 
-fn defined_twice(scanner: &Scanner<'_>, path: &[String], how: &str) -> Misfit {
-    scanner.error(format!("{} has been defined {how}", key_text(path)))
+    fn get(&self, table: Id, key: &str) -> Option<&Node> {
+        self.tables.get(table)?.get(key)
+    }
+
+    fn insert(&mut self, table: Id, key: String, node: Node) {
+        if let Some(table) = self.tables.get_mut(table) {
+            table.insert(key, node);
+        }
+    }
+
+    fn new_table(&mut self) -> Id {
+        self.tables.push(BTreeMap::new());
+        self.tables.len() - 1
+    }
+
+    fn insert_table(&mut self, table: Id, key: &str) -> Id {
+        let inner = self.new_table();
+        let node = self.node(Kind::Table(inner));
+        self.insert(table, key.to_owned(), node);
+        inner
+    }
+
+    fn node(&self, kind: Kind) -> Node {
+        Node { offset: self.scanner.offset() + self.shift, kind }
+    }
+
+    fn defined(&self, path: &[String], how: &str) -> Misfit {
+        self.scanner.error(format!("{} has been defined {how}", key_text(path)))
+    }
+
+    /// A table with all that is in it, as a value.
+    fn tree(&self, table: Id) -> Table {
+        let nodes = self.tables.get(table).into_iter().flatten();
+        nodes.map(|(key, node)| (key.clone(), self.item(node))).collect()
+    }
+
+    fn item(&self, node: &Node) -> Item {
+        let value = match &node.kind {
+            Kind::Scalar(value) => value.clone(),
+            Kind::Array(items) => Value::Array(items.iter().map(|item| self.item(item)).collect()),
+            Kind::Table(table) => Value::Table(self.tree(*table)),
+            Kind::Tables(tables) => Value::Tables(tables.iter().map(|t| self.tree(*t)).collect()),
+        };
+        Item { offset: node.offset, value }
+    }
 }
 
 /// The table that a key's value is, or the last of its tables.
-fn inner_table(item: &mut Item) -> Option<&mut Table> {
-    match &mut item.value {
-        Value::Table(table) => Some(table),
-        Value::Tables(tables) => tables.last_mut(),
-        _ => None,
+fn inner_table(node: &Node) -> Option<Id> {
+    match &node.kind {
+        Kind::Table(table) => Some(*table),
+        Kind::Tables(tables) => tables.last().copied(),
+        Kind::Scalar(_) | Kind::Array(_) => None,
     }
-}
-
-fn insert_below(mut table: &mut Table, path: &[String], key: &str, item: Item) -> Option<()> {
-    let offset = item.offset;
-    for part in path {
-        let parent = table
-            .entry(part.clone())
-            .or_insert_with(|| Item { offset, value: Value::Table(Table::new()) });
-        let Value::Table(inner) = &mut parent.value else { return None };
-        table = inner;
-    }
-    table.insert(key.to_owned(), item);
-    Some(())
-}
-
-fn join(context: &[String], key: &str) -> Vec<String> {
-    context.iter().cloned().chain([key.to_owned()]).collect()
 }
 
 /// A key as it is written, which tells keys apart: parts that are not bare are quoted.
 fn key_text(path: &[String]) -> String {
-    let quoted = |part: &String| {
-        let is_bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        if !part.is_empty() && part.bytes().all(is_bare) {
-            part.clone()
-        } else {
-            format!("{part:?}")
-        }
-    };
-    path.iter().map(quoted).collect::<Vec<_>>().join(".")
+    let mut text = String::new();
+    path.iter().for_each(|part| push_part(&mut text, part));
+    text
+}
+
+/// [`key_text`] of a key in a table.
+fn key_text_below(context: &[String], key: &str) -> String {
+    let mut text = key_text(context);
+    push_part(&mut text, key);
+    text
+}
+
+fn push_part(text: &mut String, part: &str) {
+    if !text.is_empty() {
+        text.push('.');
+    }
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if !part.is_empty() && part.bytes().all(is_bare) {
+        text.push_str(part);
+    } else {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{part:?}");
+    }
 }

@@ -1,0 +1,183 @@
+//! R1: the base, from the first write to `revert`.
+
+use serde_json::{Value, json};
+
+use crate::agent::{Host, POLICY, REGISTRIES, SEARCH, image};
+
+const OWN: &str = "# mine\nunqualified-search-registries = [\"mine.io\"] # kept\n\n[[registry]]\n# odd order\nblocked = true\nlocation = \"old.io\"\n";
+const OWN_POLICY: &str =
+    "{\"default\": [{\"type\": \"insecureAcceptAnything\"}],\n  \"transports\": {}}\n";
+
+fn blocking(name: &str) -> Value {
+    image(json!({"blockedRegistries": [name]}))
+}
+
+fn own_host(documents: &[Value]) -> Host {
+    let host = Host::with(documents);
+    host.write(REGISTRIES, OWN).mode(REGISTRIES, 0o640).write(POLICY, OWN_POLICY);
+    host
+}
+
+#[test]
+fn r1_a_parameter_that_goes_brings_the_base_back() {
+    let documents = image(json!({
+        "blockedRegistries": ["a.io"], "insecureRegistries": ["old.io"],
+        "containerRuntimeSearchRegistries": ["search.io"],
+    }));
+    let host = own_host(&[documents]);
+    let before = host.own_files();
+    host.apply().exits(0);
+    let text = host.text(REGISTRIES);
+    assert!(
+        text.starts_with("# mine\n") && text.contains("# kept") && text.contains("# odd order")
+    );
+    assert_eq!(host.check("x")["details"]["shortName"]["from"], "search");
+    assert_eq!(host.check("x")["candidates"][0]["ref"], "search.io/x:latest");
+    host.documents(&[image(json!({}))]);
+    host.apply().exits(0);
+    assert_eq!(host.check("x")["candidates"][0]["ref"], "mine.io/x:latest");
+    assert!(!host.exists(SEARCH));
+    host.run(&["revert"]).exits(0);
+    assert_eq!(host.own_files(), before);
+}
+
+#[test]
+fn r1_revert_gives_every_byte_back() {
+    let all = image(json!({
+        "blockedRegistries": ["a.io"], "containerRuntimeSearchRegistries": ["search.io"],
+        "insecureRegistries": ["b.io"],
+    }));
+    let host = own_host(std::slice::from_ref(&all));
+    let before = host.own_files();
+    host.apply().exits(0);
+    host.documents(&[blocking("c.io")]);
+    host.apply().exits(0);
+    host.run(&["revert"]).exits(0);
+    assert_eq!(host.own_files(), before);
+
+    let empty = Host::with(&[all]);
+    empty.apply().exits(0);
+    assert!(empty.exists(REGISTRIES) && empty.exists(SEARCH));
+    empty.run(&["revert"]).exits(0);
+    assert!(empty.own_files().keys().all(|path| path.ends_with("var")), "{:#?}", empty.own_files());
+}
+
+#[test]
+fn r1_nothing_counts_as_empty_and_accepting() {
+    let host = Host::with(&[image(json!({"allowedRegistries": ["a.io"]}))]);
+    host.apply().exits(0);
+    assert_eq!(host.policy("docker-daemon", "").unwrap(), "insecureAcceptAnything");
+    assert_eq!(host.verdict("a.io/x"), "allowed");
+    assert_eq!(host.verdict("b.io/x"), "rejected");
+}
+
+#[test]
+fn r1_a_link_is_put_back() {
+    let host = Host::with(&[blocking("a.io")]);
+    host.write("/usr/lib/vendor.conf", "# vendor\n").link(REGISTRIES, "/usr/lib/vendor.conf");
+    let before = host.own_files();
+    host.apply().exits(0);
+    assert!(host.text(REGISTRIES).starts_with("# vendor\n"));
+    assert_eq!(host.text("/usr/lib/vendor.conf"), "# vendor\n");
+    // Read anew: an update of the vendor's file counts at the next apply.
+    host.write("/usr/lib/vendor.conf", "# newer\n");
+    host.apply().exits(0);
+    assert!(host.text(REGISTRIES).starts_with("# newer\n"));
+    host.write("/usr/lib/vendor.conf", "# vendor\n");
+    host.run(&["revert"]).exits(0);
+    assert_eq!(host.own_files(), before);
+}
+
+#[test]
+fn r1_the_vendors_file_stands_in_for_a_missing_one() {
+    let host = Host::with(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    host.write(
+        "/usr/share/containers/registries.conf",
+        "# vendor\n[[registry]]\nlocation = \"v.io\"\ninsecure = true\n",
+    );
+    let signed = r#"[{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}]"#;
+    let policy = format!(
+        r#"{{"default": [{{"type": "reject"}}], "transports": {{"docker": {{"v.io": {signed}}}}}}}"#
+    );
+    host.write("/usr/share/containers/policy.json", policy);
+    host.apply().exits(0);
+    assert_eq!(host.places("v.io/x:1"), ["v.io/x:1 insecure"]);
+    assert_eq!(host.policy("docker", "v.io").unwrap(), "signedBy");
+    assert_eq!(host.verdict("b.io/x"), "rejected");
+    host.run(&["revert"]).exits(0);
+    assert!(!host.exists(REGISTRIES) && !host.exists(POLICY));
+}
+
+#[test]
+fn r1_every_render_starts_from_the_base() {
+    let host = own_host(&[blocking("a.io")]);
+    host.apply().exits(0);
+    host.documents(&[blocking("b.io")]);
+    let rendered = host.on_documents("render").exits(0).out;
+    assert!(rendered.contains("b.io") && !rendered.contains("\"a.io\""), "{rendered}");
+    host.apply().exits(0);
+    assert_eq!(host.verdict("a.io/x"), "allowed");
+    assert_eq!(host.verdict("old.io/x"), "blocked");
+}
+
+#[test]
+fn r1_base_show_and_diff() {
+    let host = own_host(&[blocking("a.io")]);
+    assert_eq!(host.run(&["base", "show"]).exits(0).out, "");
+    host.apply().exits(0);
+    let shown = host.run(&["base", "show"]).exits(0).out;
+    assert!(shown.contains(&format!("==> {REGISTRIES} (its own file) <==\n{OWN}")), "{shown}");
+    let diff = host.run(&["base", "diff"]).exits(0).out;
+    assert!(diff.contains("+  location = \"a.io\""), "{diff}");
+    let json = host.run(&["base", "-o", "json", "show"]).exits(0).out;
+    let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(first["origin"], "its own file");
+}
+
+#[test]
+fn r1_adopt_takes_an_administrators_edit() {
+    let host = own_host(&[blocking("a.io")]);
+    host.apply().exits(0);
+    let edit = "\n[[registry]]\nlocation = \"edit.io\"\ninsecure = true\n";
+    host.write(REGISTRIES, format!("{}{edit}", host.text(REGISTRIES)));
+    host.run(&["base", "adopt", REGISTRIES]).exits(0);
+    let base = host.run(&["base", "show"]).out;
+    assert!(base.contains("edit.io") && !base.contains("\"a.io\""), "{base}");
+    host.documents(&[blocking("b.io")]);
+    host.apply().exits(0);
+    assert_eq!(host.places("edit.io/x:1"), ["edit.io/x:1 insecure"]);
+    assert_eq!(host.verdict("b.io/x"), "rejected");
+    host.run(&["revert"]).exits(0);
+    assert!(host.text(REGISTRIES).contains("edit.io"));
+    assert!(host.text(REGISTRIES).starts_with("# mine\n"));
+}
+
+/// An apply heals what others wrote, and keeps their bytes; adopt takes those.
+#[test]
+fn r1_adopt_takes_what_a_heal_kept() {
+    let host = own_host(&[blocking("a.io")]);
+    host.apply().exits(0);
+    let ours = host.text(REGISTRIES);
+    host.write(
+        REGISTRIES,
+        format!("{ours}\n[[registry]]\nlocation = \"edit.io\"\ninsecure = true\n"),
+    );
+    let healed = host.apply().exits(0);
+    assert_eq!(healed.changes(), [format!("changed {REGISTRIES}")]);
+    assert!(healed.json()["warnings"][0].as_str().unwrap().contains("kept as"));
+    assert_eq!(host.text(REGISTRIES), ours);
+    host.run(&["base", "adopt", REGISTRIES]).exits(0);
+    host.apply().exits(0);
+    assert_eq!(host.places("edit.io/x:1"), ["edit.io/x:1 insecure"]);
+}
+
+#[test]
+fn r1_adopt_says_why_it_cannot() {
+    let host = own_host(&[blocking("a.io")]);
+    let run = host.run(&["base", "adopt", REGISTRIES]).exits(1);
+    assert!(run.err.contains("not managed at present"), "{}", run.err);
+    host.apply().exits(0);
+    host.write(REGISTRIES, "not TOML");
+    let run = host.run(&["base", "adopt", REGISTRIES]).exits(1);
+    assert!(run.err.contains("mend it first"), "{}", run.err);
+}

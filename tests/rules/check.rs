@@ -1,0 +1,171 @@
+//! C1, C2: what `check` answers.
+
+use serde_json::{Value, json};
+
+use crate::agent::{CA, DIGEST, Host, POLICY, REGISTRIES, idms, image, trusting};
+
+fn applied(documents: &[Value]) -> Host {
+    let host = Host::with(documents);
+    host.apply().exits(0);
+    host
+}
+
+#[test]
+fn c1_the_answer_has_the_promised_shape() {
+    let host = applied(&[
+        image(json!({"blockedRegistries": ["a.io"], "insecureRegistries": ["m.io"]})),
+        idms("m", json!({"source": "s.io", "mirrors": ["m.io"]})),
+    ]);
+    let answer = host.check(&format!("s.io/x@{DIGEST}"));
+    let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
+    let mut expected = ["ref", "verdict", "policy", "sources", "candidates", "errors", "details"]
+        .map(String::from);
+    expected.sort();
+    assert_eq!(keys, expected.iter().collect::<Vec<_>>());
+    assert_eq!(answer["policy"], json!({"level": "default", "scope": "", "allowed": true}));
+    let sources = json!([
+        {"ref": format!("m.io/x@{DIGEST}"), "insecure": true, "blocked": false},
+        {"ref": format!("s.io/x@{DIGEST}"), "insecure": false, "blocked": false},
+    ]);
+    assert_eq!(answer["sources"], sources);
+    assert_eq!((&answer["candidates"], &answer["errors"]), (&json!([]), &json!([])));
+    let policy = json!({"level": "transport-scope", "scope": "a.io", "allowed": false});
+    assert_eq!(host.check("a.io/x")["policy"], policy);
+    let allowed = applied(&[image(json!({"allowedRegistries": ["a.io"]}))]);
+    assert_eq!(allowed.check("b.io/x")["policy"]["level"], "default");
+}
+
+#[test]
+fn c1_files_and_fields_behind_the_answer() {
+    let host = applied(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    let docs = host.docs();
+    let run = host.run(&["check", "-f", docs.to_str().unwrap(), "a.io/x"]).exits(2);
+    for part in [
+        "a.io/x: rejected",
+        "refused by /etc/containers/policy.json, scope \"a.io\" of transport docker",
+        "Image/cluster spec.registrySources.blockedRegistries[0]",
+        "by /etc/containers/registries.conf, entry \"a.io\"",
+        "1. a.io/x:latest (secure, blocked)",
+    ] {
+        assert!(run.out.contains(part), "{part}: {}", run.out);
+    }
+    // Without documents the files answer, and no field is known.
+    let run = host.run(&["check", "a.io/x"]).exits(2);
+    assert!(!run.out.contains("Image/cluster"), "{}", run.out);
+    let host = applied(&trusting(json!({"a.io..5000": CA})));
+    let run = host.run(&["check", "a.io:5000/x"]).exits(0);
+    assert!(run.out.contains("CAs of /etc/docker/certs.d/a.io:5000"), "{}", run.out);
+}
+
+#[test]
+fn c1_documents_answer_for_what_is_proposed() {
+    let host = applied(&[image(json!({}))]);
+    host.documents(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    let before = host.snapshot();
+    let docs = host.docs();
+    let check = ["check", "-f", docs.to_str().unwrap()];
+    assert_eq!(host.run(&[&check[..], &["a.io/x"]].concat()).exits(2).err.lines().count(), 0);
+    host.run(&["check", "a.io/x"]).exits(0);
+    assert_eq!(host.snapshot(), before);
+}
+
+#[test]
+fn c1_short_names() {
+    let host = applied(&[image(json!({"containerRuntimeSearchRegistries": ["a.io", "b.io"]}))]);
+    let answer = host.check("ubi9");
+    assert_eq!(answer["ref"], "ubi9");
+    assert_eq!(answer["sources"][0]["ref"], "docker.io/library/ubi9:latest");
+    let names: Vec<&Value> =
+        answer["candidates"].as_array().unwrap().iter().map(|one| &one["ref"]).collect();
+    assert_eq!(names, ["a.io/ubi9:latest", "b.io/ubi9:latest"]);
+    // CRI-O's default, which cannot ask anybody.
+    let mode = &answer["details"]["shortName"];
+    assert_eq!((&mode["mode"], &mode["refused"]), (&json!("enforcing"), &json!(true)));
+    let text = host.run(&["check", "ubi9"]).out;
+    assert!(text.contains("mode enforcing): ambiguous, so it is refused"), "{text}");
+
+    host.write("/etc/crio/crio.conf", "[crio.image]\nshort_name_mode = \"permissive\"\n");
+    assert_eq!(host.check("ubi9")["details"]["shortName"]["refused"], false);
+    host.write(
+        "/etc/containers/registries.conf.d/50.conf",
+        "[aliases]\n\"ubi9\" = \"c.io/ns/ubi9\"\n",
+    );
+    let answer = host.check("ubi9");
+    assert_eq!(answer["details"]["shortName"]["from"], "alias");
+    assert_eq!(answer["candidates"][0]["ref"], "c.io/ns/ubi9:latest");
+    assert_eq!(host.check("full.io/x")["candidates"], json!([]));
+}
+
+#[test]
+fn c1_tag_and_digest_together() {
+    let host = applied(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    let text = format!("b.io/x:v1@{DIGEST}");
+    let answer = host.check(&text);
+    assert_eq!((&answer["ref"], &answer["verdict"]), (&json!(text), &json!("invalid")));
+    assert!(!answer["errors"].as_array().unwrap().is_empty());
+    let candidate = &answer["candidates"][0];
+    assert_eq!(candidate["ref"], format!("b.io/x@{DIGEST}"));
+    assert_eq!(candidate["verdict"], "allowed");
+    let answer = host.check(&format!("a.io/x:v1@{DIGEST}"));
+    assert_eq!(answer["candidates"][0]["verdict"], "rejected");
+}
+
+#[test]
+fn c2_verdicts_in_their_order() {
+    let host = Host::with(&[image(json!({"insecureRegistries": ["i.io"]}))]);
+    host.write(REGISTRIES, "[[registry]]\nlocation = \"blocked.io\"\nblocked = true\n");
+    let signed = r#"[{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}]"#;
+    let policy = format!(
+        r#"{{"default": [{{"type": "reject"}}], "transports": {{"docker": {{
+            "blocked.io": [{{"type": "insecureAcceptAnything"}}], "signed.io": {signed}}}}}}}"#
+    );
+    host.write(POLICY, policy);
+    host.apply().exits(0);
+    assert_eq!(host.verdict("UPPER.io/X"), "invalid");
+    assert_eq!(host.verdict("other.io/x"), "rejected");
+    assert_eq!(host.verdict("blocked.io/x"), "blocked");
+    let answer = host.check("signed.io/x");
+    assert_eq!(answer["verdict"], "allowed");
+    assert_eq!(
+        (&answer["policy"]["allowed"], &answer["details"]["signatureRequired"]),
+        (&json!(false), &json!(true))
+    );
+    let text = host.run(&["check", "signed.io/x"]).exits(0).out;
+    assert!(text.contains("allowed, if it is signed"), "{text}");
+}
+
+/// R11 says why: policy.json is not asked for pushes.
+#[test]
+fn c2_pushes() {
+    let host = applied(&[image(json!({"blockedRegistries": ["a.io", "t.io/x:v1"]}))]);
+    let push = |reference: &str| host.run(&["check", "--push", "-o", "json", reference]).json();
+    assert_eq!(push("a.io/x:1")["verdict"], "blocked");
+    assert_eq!(push("t.io/x:v1")["verdict"], "allowed");
+    assert_eq!(host.verdict("t.io/x:v1"), "rejected");
+    assert_eq!(push("t.io/x:v1")["policy"], Value::Null);
+    host.run(&["check", "--push", "--import", "-f", "x", "a.io/x"]).exits(64);
+}
+
+#[test]
+fn c2_an_unreadable_file_refuses_everything() {
+    let host = Host::new();
+    host.write(POLICY, "{");
+    let answer = host.check("a.io/x");
+    assert_eq!((&answer["verdict"], &answer["policy"]), (&json!("rejected"), &Value::Null));
+    assert!(answer["errors"][0].as_str().unwrap().contains(POLICY), "{answer}");
+}
+
+#[test]
+fn x1_references_from_standard_input() {
+    let host = applied(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    let run =
+        host.run_with(&["check", "-o", "json", "b.io/x", "-"], "a.io/x\n\n  c.io/x  \n").exits(2);
+    let refs: Vec<Value> = run
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["ref"].clone())
+        .collect();
+    assert_eq!(refs, ["b.io/x", "a.io/x", "c.io/x"]);
+    host.run_with(&["check", "-"], "\n").exits(1);
+    host.run_with(&["check", "-"], "b.io/x\n").exits(0);
+}

@@ -1,0 +1,273 @@
+//! X1 to X3, and what every command has.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::agent::{
+    CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, agent, image, image_spec, trusting,
+};
+
+const COMMANDS: [&[&str]; 14] = [
+    &[],
+    &["render"],
+    &["validate"],
+    &["plan"],
+    &["apply"],
+    &["rollback"],
+    &["revert"],
+    &["base"],
+    &["base", "show"],
+    &["base", "diff"],
+    &["base", "adopt"],
+    &["check"],
+    &["generate", "completions"],
+    &["generate", "man"],
+];
+
+fn run(arguments: &[&str]) -> Run {
+    agent(|agent| agent.args(arguments), "")
+}
+
+fn blocking(name: &str) -> Value {
+    image(json!({"blockedRegistries": [name]}))
+}
+
+fn applied(document: Value) -> Host {
+    let host = Host::with(&[document]);
+    host.apply().exits(0);
+    host
+}
+
+#[test]
+fn x1_every_command_has_help_with_an_example() {
+    for command in COMMANDS {
+        let help = run(&[command, &["--help"]].concat()).exits(0);
+        assert_eq!(help.err, "");
+        let example = format!("Example: image-config-agent {}", command.join(" "));
+        assert!(help.out.contains(example.trim_end()), "{command:?}: {}", help.out);
+    }
+}
+
+#[test]
+fn x1_completions_and_man_pages() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["generate", "completions", shell]).exits(0).out;
+        assert!(script.contains("image-config-agent") && script.contains("rollback"), "{shell}");
+    }
+    let host = Host::new();
+    let directory = host.docs().join("man");
+    run(&["generate", "man", directory.to_str().unwrap()]).exits(0);
+    for command in COMMANDS {
+        let name = [&["image-config-agent"], command].concat().join("-");
+        let page = fs::read_to_string(directory.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains("Example"), "{name}");
+    }
+    let main = fs::read_to_string(directory.join("image-config-agent.1")).unwrap();
+    assert!(main.contains("guard") && main.contains("IMAGE_CONFIG_AGENT_GUARD"));
+}
+
+#[test]
+fn x1_usage_is_64() {
+    for arguments in [
+        &[][..],
+        &["unknown"],
+        &["apply"],
+        &["validate"],
+        &["check"],
+        &["apply", "--unknown"],
+        &["check", "--import", "a.io/x"],
+        &["base"],
+        &["base", "adopt"],
+        &["revert", "--set", "no-such-key=1"],
+        &["revert", "--set", "guard"],
+        &["revert", "--set", "paths.policy=../x"],
+        &["validate", "-o", "xml", "-f", "x"],
+    ] {
+        let run = run(arguments).exits(64);
+        assert_eq!(run.out, "", "{arguments:?}");
+        assert_ne!(run.err, "", "{arguments:?}");
+    }
+    run(&["apply", "-f", "x", "--root", "/no/such/root"]).exits(1);
+    run(&["--version"]).exits(0);
+}
+
+#[test]
+fn x1_results_and_findings_go_apart() {
+    let host = Host::with(&[image(json!({"insecureRegistries": ["a.io"]}))]);
+    let docs = host.docs();
+    for command in ["render", "validate", "plan", "apply"] {
+        let run = host.run(&[command, "-f", docs.to_str().unwrap()]);
+        assert!(run.err.contains("[InsecureRegistry]"), "{}", run.err);
+        assert!(!run.out.contains("[InsecureRegistry]") && !run.out.is_empty(), "{}", run.out);
+    }
+}
+
+#[test]
+fn x1_which_files_of_a_directory_are_read() {
+    let host = Host::new();
+    host.document("a.yaml", blocking("a.io").to_string());
+    for name in [".hidden.yaml", "readme.md", "backup.yaml.bak"] {
+        host.document(name, "not a document");
+    }
+    fs::create_dir(host.docs().join("deeper.yaml")).unwrap();
+    host.document("deeper.yaml/b.yaml", "not a document");
+    host.on_documents("validate").exits(0);
+    // A file that is named is read whatever its name.
+    let file = host.docs().join("readme.md");
+    host.run(&["validate", "-f", file.to_str().unwrap()]).exits(1);
+}
+
+#[test]
+fn x1_documents_from_standard_input() {
+    let host = Host::new();
+    let document = blocking("a.io").to_string();
+    host.run_with(&["apply", "-f", "-"], &document).exits(0);
+    assert_eq!(host.verdict("a.io/x"), "rejected");
+    host.run_with(&["validate", "-f", "-"], "").exits(1);
+}
+
+#[test]
+fn x1_render_mirrors_paths_and_touches_nothing_else() {
+    let host = Host::with(&[blocking("a.io")]);
+    let before = host.snapshot();
+    let (docs, out) = (host.docs(), host.docs().join("out"));
+    let render = ["render", "-f", docs.to_str().unwrap(), "-o", out.to_str().unwrap()];
+    host.run(&render).exits(0);
+    assert_eq!(host.snapshot(), before);
+    for path in [REGISTRIES, POLICY] {
+        assert!(fs::read_to_string(out.join(&path[1..])).unwrap().contains("a.io"), "{path}");
+    }
+}
+
+/// A reader that goes away early is no error, and no panic.
+#[test]
+fn x1_a_closed_pipe() {
+    let host = Host::with(&[blocking("a.io")]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_image-config-agent"))
+        .args(["plan", "--root"])
+        .arg(host.root())
+        .arg("-f")
+        .arg(host.docs())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), err.contains("panicked")), (Some(2), false), "{err}");
+}
+
+#[test]
+fn x2_nothing_outside_the_root_is_touched() {
+    let host = Host::with(&[blocking("a.io")]);
+    let outside = host.docs().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("policy.json"), "not to be read").unwrap();
+    // Absolute links and `..` stay inside.
+    host.link(POLICY, outside.join("policy.json").to_str().unwrap());
+    host.link("/etc/docker", "../../../../../outside");
+    host.mkdir("/outside");
+    fs::rename(host.docs().join("000.json"), host.docs().join("a.json")).unwrap();
+    host.apply().exits(0);
+    assert_eq!(fs::read_to_string(outside.join("policy.json")).unwrap(), "not to be read");
+    assert!(host.text(POLICY).contains("a.io"));
+    host.documents(&trusting(json!({"a.io": CA})));
+    host.apply().exits(0);
+    assert_eq!(host.text("/outside/certs.d/a.io/ca.crt"), CA);
+    host.run(&["revert"]).exits(0);
+    assert!(!host.exists("/outside/certs.d"));
+}
+
+#[test]
+fn x2_root_and_set_stand_anywhere() {
+    let host = applied(blocking("a.io"));
+    let root = host.root();
+    let root = root.to_str().unwrap();
+    for arguments in [
+        &["base", "show", "--root", root, "--set", "guard=off"][..],
+        &["base", "--root", root, "show"],
+        &["base", "diff", "--root", root, "-o", "json"],
+        &["base", "adopt", POLICY, "--root", root],
+    ] {
+        let run = run(arguments).exits(0);
+        assert!(run.out.contains(POLICY), "{arguments:?}: {}", run.out);
+    }
+}
+
+#[test]
+fn x2_paths_can_be_set() {
+    let host = Host::with(&[blocking("a.io")]);
+    let docs = host.docs();
+    let policy = ["apply", "-f", docs.to_str().unwrap(), "--set", "paths.policy=/srv/policy.json"];
+    host.run(&policy).exits(0);
+    assert!(host.exists("/srv/policy.json") && !host.exists(POLICY));
+}
+
+#[test]
+fn x3_rollback_goes_one_step_back() {
+    let host = applied(blocking("a.io"));
+    host.documents(&[blocking("b.io")]);
+    host.apply().exits(0);
+    let run = host.run(&["rollback"]).exits(0);
+    assert!(run.out.contains("held: ") && run.out.contains("apply --retry"), "{}", run.out);
+    assert_eq!(
+        (host.verdict("a.io/x"), host.verdict("b.io/x")),
+        ("rejected".into(), "allowed".into())
+    );
+    let before = host.own_files();
+    let again = host.run(&["rollback"]).exits(0);
+    assert_eq!(again.out, "nothing to do: there is no step to go back\n");
+    assert_eq!(host.own_files(), before);
+    assert_eq!(Host::new().run(&["rollback"]).exits(0).out, again.out);
+}
+
+#[test]
+fn x3_what_was_rolled_back_is_held() {
+    let host = applied(blocking("a.io"));
+    let [with_ca, map] = trusting(json!({"c.io": CA}));
+    let mut rolled_back = with_ca;
+    rolled_back["spec"]["registrySources"] = json!({"blockedRegistries": ["b.io"]});
+    host.documents(&[rolled_back.clone(), map]);
+    host.apply().exits(0);
+    host.run(&["rollback"]).exits(0);
+    host.plan().exits(2).finds("warning", "HeldByRollback", "rollback", "");
+    let before = host.snapshot();
+    let run = host.apply().exits(1).finds("error", "HeldByRollback", "rollback", "");
+    assert!(run.finding("HeldByRollback")["fix"].as_str().unwrap().contains("--retry"));
+    assert_eq!(host.snapshot(), before);
+    // Other CAs do not end the hold; other documents do, and so does --retry.
+    let [_, map] = trusting(json!({"c.io": OTHER_CA}));
+    host.documents(&[rolled_back, map]);
+    host.apply().exits(1);
+    let docs = host.docs();
+    host.run(&["apply", "--retry", "-f", docs.to_str().unwrap()]).exits(0);
+    assert_eq!(host.verdict("b.io/x"), "rejected");
+    host.run(&["rollback"]).exits(0);
+    host.documents(&[blocking("d.io")]);
+    host.apply().exits(0);
+    assert_eq!(host.verdict("d.io/x"), "rejected");
+}
+
+#[test]
+fn x3_revert_twice_has_nothing_to_do() {
+    let host = applied(blocking("a.io"));
+    let run = host.run(&["revert"]).exits(0);
+    assert!(run.out.contains(&format!("removed {POLICY}")), "{}", run.out);
+    assert_eq!(host.run(&["revert"]).exits(0).out, "nothing to do\n");
+    assert_eq!(
+        host.run(&["rollback"]).exits(0).out,
+        "nothing to do: there is no step to go back\n"
+    );
+}
+
+/// Parameters that were never set leave the host's files alone.
+#[test]
+fn x3_an_empty_image_writes_only_what_must_be() {
+    let host = Host::with(&[image_spec(json!({}))]);
+    host.write(POLICY, r#"{"default": [{"type": "reject"}]}"#);
+    host.write(REGISTRIES, "# own\n");
+    assert!(host.apply().exits(0).changes().is_empty());
+}

@@ -1,0 +1,89 @@
+//! The documents about the rules are true to the code.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The parts of a line between back quotes.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_rule_names_its_tests() {
+    let text = read("docs/behaviour.md");
+    let mut rule = String::new();
+    let mut shown = 0;
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("**") {
+            assert_eq!(rule, "", "the rule is shown by no test");
+            rule = heading.split(' ').next().unwrap().to_lowercase();
+        } else if line.starts_with("Shown by: ") {
+            let mut parts = quoted(line);
+            assert_eq!(parts.next(), Some(format!("{rule}_").as_str()));
+            let files: Vec<&str> = parts.collect();
+            assert!(!files.is_empty(), "{line}");
+            for file in files {
+                assert!(read(file).contains(&format!("fn {rule}_")), "{file} does not show {rule}");
+            }
+            rule.clear();
+            shown += 1;
+        }
+    }
+    assert_eq!((rule.as_str(), shown > 25), ("", true));
+}
+
+/// Words of the code that are written as findings are, and are none.
+const OTHER_WORDS: [&str; 10] = [
+    "AllowContactingSource",
+    "ClusterImagePolicy",
+    "ClusterVersion",
+    "ConfigMap",
+    "ImageContentSourcePolicy",
+    "ImageDigestMirrorSet",
+    "ImagePolicy",
+    "ImageTagMirrorSet",
+    "NeverContactSource",
+    "PreserveOriginal",
+];
+
+#[test]
+fn every_finding_is_in_the_tables() {
+    let mut sources = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
+    let texts: Vec<String> = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let words = texts.iter().flat_map(|text| text.split('"')).filter(|word| is_name(word));
+    let raised: BTreeSet<&str> = words.filter(|word| !OTHER_WORDS.contains(word)).collect();
+    let text = read("docs/chapter.md");
+    let (_, tables) = text.split_once("# Findings").unwrap();
+    let rows = tables.lines().filter(|line| line.starts_with("| `"));
+    let listed: BTreeSet<&str> = rows.filter_map(|row| quoted(row).next()).collect();
+    let difference: Vec<_> = raised.symmetric_difference(&listed).collect();
+    assert!(difference.is_empty(), "in the code or in the tables alone: {difference:?}");
+}
+
+/// Two words or more in CamelCase; `Overridden` is the one finding of a single word.
+fn is_name(word: &str) -> bool {
+    let humps = word.chars().filter(char::is_ascii_uppercase).count();
+    word == "Overridden"
+        || humps > 1
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word.chars().all(|c| c.is_ascii_alphabetic())
+            && word.chars().any(|c| c.is_ascii_lowercase())
+            && !word.chars().nth(1).unwrap().is_ascii_uppercase()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}

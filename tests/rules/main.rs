@@ -1,0 +1,15 @@
+//! The rules of docs/behaviour.md, from outside: the binary on a scratch folder that plays the
+//! host. Each test carries the name of the rule that it shows.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+#[path = "../support/agent.rs"]
+mod agent;
+
+mod base;
+mod check;
+mod commands;
+mod docs;
+mod documents;
+mod foreign;
+mod plan;
+mod render;

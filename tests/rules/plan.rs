@@ -1,0 +1,214 @@
+//! H2, H3, H8, K3: what a change costs, and what it must not take.
+
+use serde_json::{Value, json};
+
+use crate::agent::{CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, idms, image, itms, trusting};
+
+/// The plan from one set of documents to another.
+fn change(before: &[Value], after: &[Value]) -> Run {
+    let host = Host::with(before);
+    host.apply().exits(0);
+    host.documents(after);
+    host.plan()
+}
+
+fn runtime(run: &Run) -> String {
+    let impact = &run.json()["impact"];
+    assert_ne!(impact["runtimeReason"], "");
+    impact["runtime"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn drains(before: &[Value], after: &[Value], expected: bool) {
+    let impact = change(before, after).exits(2).json()["impact"].clone();
+    assert_eq!(impact["drain"]["needed"], expected, "{impact}");
+    assert_ne!(impact["drain"]["reason"], "");
+}
+
+fn sources(sources: Value) -> [Value; 1] {
+    [image(sources)]
+}
+
+#[test]
+fn h2_no_change_no_action() {
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    host.plan().exits(2);
+    assert!(!host.apply().exits(0).changes().is_empty());
+    let before = host.own_files();
+    host.plan().exits(0);
+    let times = std::fs::metadata(host.at(POLICY)).unwrap().modified().unwrap();
+    let again = host.apply().exits(0);
+    assert!(again.changes().is_empty(), "{}", again.out);
+    assert_eq!(std::fs::metadata(host.at(POLICY)).unwrap().modified().unwrap(), times);
+    assert_eq!(host.own_files(), before);
+    let docs = host.docs();
+    let run = host.run(&["apply", "-f", docs.to_str().unwrap()]).exits(0);
+    assert_eq!(run.out, "nothing to do\n");
+}
+
+/// Other bytes with the same meaning are written, and cost nothing.
+#[test]
+fn h2_other_bytes_of_the_same_meaning() {
+    let host = Host::with(&sources(json!({"insecureRegistries": ["a.io"]})));
+    host.apply().exits(0);
+    host.write(REGISTRIES, format!("# reformatted\n{}", host.text(REGISTRIES)));
+    let run = host.plan().exits(2);
+    assert_eq!(runtime(&run), "none");
+    assert_eq!(run.json()["impact"]["drain"]["needed"], false);
+}
+
+#[test]
+fn h3_what_the_engine_needs() {
+    let nothing = || sources(json!({}));
+    let run = change(&nothing(), &sources(json!({"blockedRegistries": ["a.io"]}))).exits(2);
+    assert_eq!(runtime(&run), "reload");
+    let run = change(&nothing(), &sources(json!({"containerRuntimeSearchRegistries": ["a.io"]})));
+    assert_eq!(runtime(&run), "reload");
+    let run = change(&nothing(), &sources(json!({"allowedRegistries": ["a.io"]})));
+    assert_eq!(runtime(&run), "none");
+    for (before, after) in [
+        (nothing().to_vec(), trusting(json!({"a.io": CA})).to_vec()),
+        (trusting(json!({"a.io": CA})).to_vec(), trusting(json!({"a.io": OTHER_CA})).to_vec()),
+        (trusting(json!({"a.io": CA})).to_vec(), nothing().to_vec()),
+    ] {
+        let run = change(&before, &after).exits(2);
+        assert_eq!(runtime(&run), "none");
+        assert_eq!(run.json()["impact"]["drain"]["needed"], false);
+    }
+}
+
+/// A reload that could not be confirmed becomes a restart; a change of CAs still needs nothing.
+#[test]
+fn h3_a_log_level_that_hides_the_reload() {
+    for hidden in ["[crio.runtime]\nlog_level = \"warn\"\n", "[crio.runtime]\nlog_filter = \"x\"\n"]
+    {
+        let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+        host.write("/etc/crio/crio.conf", hidden);
+        assert_eq!(runtime(&host.plan().exits(2)), "restart");
+        host.documents(&trusting(json!({"a.io": CA})));
+        assert_eq!(runtime(&host.plan().exits(2)), "none");
+    }
+}
+
+#[test]
+fn h3_the_text_says_both_with_reasons() {
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    let docs = host.docs();
+    let run = host.run(&["plan", "-f", docs.to_str().unwrap()]).exits(2);
+    for part in ["runtime: reload (", "drain: yes (", "digest: ", "+++ ", "+  blocked = true"] {
+        assert!(run.out.contains(part), "{part}: {}", run.out);
+    }
+    host.apply().exits(0);
+    let run = host.run(&["plan", "-f", docs.to_str().unwrap()]).exits(0);
+    assert_eq!(run.out, "nothing to do: this host is as the documents want it\n");
+}
+
+fn mirrored(mirrors: &[&str]) -> Value {
+    idms("m", json!({"source": "s.io", "mirrors": mirrors}))
+}
+
+fn tag_mirrored(mirrors: &[&str]) -> Value {
+    itms("t", json!({"source": "s.io", "mirrors": mirrors}))
+}
+
+#[test]
+fn k3_drain_where_something_is_taken() {
+    let nothing = sources(json!({}));
+    drains(&nothing, &sources(json!({"blockedRegistries": ["a.io"]})), true);
+    drains(&nothing, &sources(json!({"blockedRegistries": ["a.io/x:v1"]})), true);
+    drains(&nothing, &sources(json!({"allowedRegistries": ["a.io"]})), true);
+    drains(&nothing, &sources(json!({"insecureRegistries": ["a.io"]})), true);
+    drains(&sources(json!({"insecureRegistries": ["a.io"]})), &nothing, true);
+    drains(&[mirrored(&["m.io"])], &nothing, true);
+    drains(&[mirrored(&["m.io", "n.io"])], &[mirrored(&["n.io", "m.io"])], true);
+    drains(&[mirrored(&["m.io", "n.io"])], &[mirrored(&["n.io"])], true);
+    let never =
+        json!({"source": "s.io", "mirrors": ["m.io"], "mirrorSourcePolicy": "NeverContactSource"});
+    drains(&[mirrored(&["m.io"])], &[idms("m", never)], true);
+    // A tag could stand for another image at the new place.
+    drains(&nothing, &[tag_mirrored(&["t.io"])], true);
+    drains(&[tag_mirrored(&["t.io"])], &[tag_mirrored(&["u.io", "t.io"])], true);
+}
+
+#[test]
+fn k3_no_drain_where_nothing_is_lost() {
+    let nothing = sources(json!({}));
+    drains(&nothing, &[mirrored(&["m.io"])], false);
+    drains(&[mirrored(&["m.io"])], &[mirrored(&["n.io", "m.io"])], false);
+    drains(&sources(json!({"blockedRegistries": ["a.io"]})), &nothing, false);
+    drains(&sources(json!({"allowedRegistries": ["a.io"]})), &nothing, false);
+    let (one, two) =
+        (json!({"allowedRegistries": ["a.io"]}), json!({"allowedRegistries": ["a.io", "b.io"]}));
+    drains(&sources(one), &sources(two), false);
+    drains(&nothing, &sources(json!({"containerRuntimeSearchRegistries": ["a.io"]})), false);
+    drains(&nothing, &trusting(json!({"a.io": CA})), false);
+}
+
+const PAUSE: &str = "pause.io/pause:3.9";
+
+fn with_pause(sources: Value) -> Host {
+    let host = Host::with(&[image(sources)]);
+    host.write("/etc/crio/crio.conf", format!("[crio.image]\npause_image = \"{PAUSE}\"\n"));
+    host
+}
+
+fn guarded(host: &Host, command: &str, extra: &[&str]) -> Run {
+    let docs = host.docs();
+    host.run(&[&[command, "-o", "json", "-f", docs.to_str().unwrap()], extra].concat())
+}
+
+#[test]
+fn h8_the_guard_refuses_warns_or_is_off() {
+    let host = with_pause(json!({"blockedRegistries": ["pause.io"]}));
+    let before = host.snapshot();
+    for command in ["plan", "apply"] {
+        let run = guarded(&host, command, &[]).exits(1);
+        let run = run.finds("error", "LockOut", "pause_image of crio.conf", "");
+        assert_eq!(run.finding("LockOut")["value"], PAUSE);
+        assert_eq!(host.snapshot(), before);
+    }
+    let warned = guarded(&host, "plan", &["--set", "guard=warn"]).exits(2);
+    warned.finds("warning", "LockOut", "pause_image of crio.conf", "");
+    let off = guarded(&host, "plan", &["--set", "guard=off"]).exits(2);
+    assert!(!off.names().contains(&"LockOut".to_owned()));
+    guarded(&host, "apply", &["--accept-lockout"]).exits(0);
+    assert_eq!(host.verdict(PAUSE), "rejected");
+    // What was lost before does not count against a later change.
+    host.documents(&[image(json!({"blockedRegistries": ["pause.io", "b.io"]}))]);
+    guarded(&host, "apply", &[]).exits(0);
+}
+
+#[test]
+fn h8_what_a_host_cannot_live_without() {
+    let host = with_pause(json!({"allowedRegistries": ["pause.io"]}));
+    let pod = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "etcd"},
+            "spec": {"containers": [{"name": "c", "image": name}], "initContainers": [{"name": "i", "image": "init.io/x"}]},
+        })
+    };
+    host.write("/etc/kubernetes/manifests/etcd.json", pod("etcd.io/etcd:v3").to_string());
+    let release = format!("rel.io/x@{}", crate::agent::DIGEST);
+    let set = ["--set", "guard_images=mine.io/agent:1,pause.io/ok", "--release-image", &release];
+    let run = guarded(&host, "plan", &set).exits(1);
+    let lost: Vec<Value> = run.findings().into_iter().filter(|f| f["name"] == "LockOut").collect();
+    let mut values: Vec<&str> = lost.iter().map(|f| f["value"].as_str().unwrap()).collect();
+    values.sort_unstable();
+    assert_eq!(values, ["etcd.io/etcd:v3", "init.io/x", "mine.io/agent:1", &release]);
+    // As CRI-O pulls it: the tag beside a digest is dropped.
+    let both = format!("both.io/x:v1@{}", crate::agent::DIGEST);
+    let run = guarded(&host, "plan", &["--set", &format!("guard_images={both}")]).exits(1);
+    assert!(run.findings().iter().any(|f| f["value"] == both), "{}", run.out);
+}
+
+/// A required signature counts as pullable.
+#[test]
+fn h8_a_signature_is_no_lock_out() {
+    let host = with_pause(json!({"allowedRegistries": ["pause.io"]}));
+    host.write(
+        POLICY,
+        r#"{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}]}"#,
+    );
+    guarded(&host, "apply", &[]).exits(0);
+    assert_eq!(host.policy("docker", "pause.io").unwrap(), "signedBy");
+}
