@@ -1,6 +1,8 @@
 //! Large configurations go through the whole of `render`, and what comes out grows no faster
 //! than what goes in. Time is no test's business: `cargo bench` takes it.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod shapes;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! ImageDigestMirrorSet, ImageTagMirrorSet, ImageContentSourcePolicy.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::document::Document;
@@ -61,13 +63,14 @@ fn mirror_set(
 ) -> Option<MirrorSet> {
     let source_path = format!("{path}.source");
     let text = walk.string(item, &source_path).unwrap_or_default();
-    let source = repository(walk, &walk.origin(&source_path), text);
+    let source = repository(walk, &source_path, text);
     let strings = walk.strings(item, &format!("{path}.mirrors")).unwrap_or_default();
     let stated = strings.len();
     let mut mirrors = Vec::with_capacity(stated);
+    let mut seen = BTreeSet::new();
     for (path, text) in strings {
         if let Some(mirror) = self::mirror(walk, &path, text)
-            && !mirrors.contains(&mirror)
+            && seen.insert(text)
         {
             mirrors.push(mirror);
         }
@@ -93,16 +96,16 @@ fn never_pulled(origin: Origin, source: &Scope, no_mirrors: bool) -> Finding {
 }
 
 /// A source: a wildcard may be one, a tag or digest never.
-fn repository(walk: &mut Walk<'_>, origin: &Origin, text: &str) -> Option<Scope> {
+fn repository(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Scope> {
     match Scope::parse(text) {
         Ok(scope) if scope.is_single_image() => {
             let problem = "a whole registry or repository is mirrored, never a tag or digest";
-            walk.push(invalid_entry(origin.clone(), text, problem));
+            walk.push(invalid_entry(walk.origin(path), text, problem));
             None
         }
         Ok(scope) => Some(scope),
         Err(error) => {
-            walk.push(invalid_entry(origin.clone(), text, &error.to_string()));
+            walk.push(invalid_entry(walk.origin(path), text, &error.to_string()));
             None
         }
     }
@@ -111,10 +114,9 @@ fn repository(walk: &mut Walk<'_>, origin: &Origin, text: &str) -> Option<Scope>
 /// A mirror: neither wildcard, tag nor digest; what the engine could not name is left out,
 /// because one such mirror would void every other source of the pull.
 fn mirror(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Scope> {
-    let origin = walk.origin(path);
-    let mirror = repository(walk, &origin, text)?;
+    let mirror = repository(walk, path, text)?;
     if mirror.is_wildcard() {
-        walk.push(invalid_entry(origin, text, "a mirror is one place, not a wildcard"));
+        walk.push(invalid_entry(walk.origin(path), text, "a mirror is one place, not a wildcard"));
         return None;
     }
     if !mirror.is_nameable() {
@@ -122,7 +124,7 @@ fn mirror(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Scope> {
             Finding::new(
                 Severity::Warning,
                 "UnusableMirror",
-                origin,
+                walk.origin(path),
                 "the engine cannot name a mirror whose host has neither a dot nor a port, and \
                  would then pull from no place at all; the mirror is left out.",
                 "Write the full host name, or add the port.",

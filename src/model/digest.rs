@@ -22,10 +22,9 @@ impl Digests {
     /// The digests of `config`.
     #[must_use]
     pub fn of(config: &ClusterConfig) -> Self {
-        let meant = meant(config);
-        let all = json!([meant, trusted_ca(&config.trusted_ca)]);
-        let sha256 = |value: &Value| sha256(value.to_string().as_bytes());
-        Self { configuration: sha256(&all), without_cas: sha256(&meant) }
+        let meant = to_json(&Meant::of(config));
+        let all = format!("[{meant},{}]", trusted_ca(&config.trusted_ca));
+        Self { configuration: sha256(all.as_bytes()), without_cas: sha256(meant.as_bytes()) }
     }
 }
 
@@ -35,17 +34,32 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn meant(config: &ClusterConfig) -> Value {
-    let mirrors: BTreeSet<String> =
-        config.mirrors.iter().map(|s| mirror_set(s).to_string()).collect();
-    json!({
-        "insecure": sorted(&config.insecure),
-        "blocked": sorted(&config.blocked),
-        "allowed": config.allowed.as_deref().map(sorted),
-        "search": config.search.as_deref().map(in_order),
-        "mirrors": mirrors,
-        "release": config.release.as_ref().map(|(image, _)| image.to_string()),
-    })
+#[derive(serde::Serialize)]
+struct Meant<'a> {
+    allowed: Option<BTreeSet<&'a str>>,
+    blocked: BTreeSet<&'a str>,
+    insecure: BTreeSet<&'a str>,
+    mirrors: BTreeSet<String>,
+    release: Option<String>,
+    search: Option<Vec<&'a str>>,
+}
+
+impl<'a> Meant<'a> {
+    fn of(config: &'a ClusterConfig) -> Self {
+        Self {
+            allowed: config.allowed.as_deref().map(sorted),
+            blocked: sorted(&config.blocked),
+            insecure: sorted(&config.insecure),
+            mirrors: config.mirrors.iter().map(mirror_set).collect(),
+            release: config.release.as_ref().map(|(image, _)| image.to_string()),
+            search: config.search.as_deref().map(in_order),
+        }
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    // There is nothing in it that JSON could not hold.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn sorted(entries: &[Entry]) -> BTreeSet<&str> {
@@ -56,7 +70,7 @@ fn in_order(entries: &[Entry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.scope.as_str()).collect()
 }
 
-fn mirror_set(set: &MirrorSet) -> Value {
+fn mirror_set(set: &MirrorSet) -> String {
     let kind = match set.kind {
         PullKind::Digest => "digest",
         PullKind::Tag => "tag",
@@ -67,7 +81,7 @@ fn mirror_set(set: &MirrorSet) -> Value {
         SourcePolicy::Never => "NeverContactSource",
     };
     let mirrors: Vec<&str> = set.mirrors.iter().map(|mirror| mirror.as_str()).collect();
-    json!([kind, set.source.as_str(), mirrors, policy])
+    to_json(&(kind, set.source.as_str(), mirrors, policy))
 }
 
 fn trusted_ca(trusted_ca: &TrustedCa) -> Value {

@@ -13,7 +13,6 @@ mod table;
 
 pub(super) use table::parse;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// How deep tables and arrays may nest. No file of people comes near it.
@@ -53,8 +52,11 @@ enum Kind {
 
 /// A file that has been read: all its tables.
 pub(super) struct Document {
-    tables: Vec<BTreeMap<String, Node>>,
+    tables: Vec<Keys>,
 }
+
+/// The keys of a table in order: most have a few, for which a tree would be ten times as large.
+type Keys = Vec<(String, Node)>;
 
 impl Document {
     pub(super) fn root(&self) -> Table<'_> {

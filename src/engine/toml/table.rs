@@ -1,10 +1,10 @@
 //! Headers, keys and values, and the tables they build up.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::scan::Scanner;
-use super::{Document, Id, Kind, NESTING_MAX, Node, ROOT};
+use super::{Document, Id, Keys, Kind, NESTING_MAX, Node, ROOT};
 use crate::engine::files::Misfit;
 
 /// Reads a whole file.
@@ -27,7 +27,7 @@ struct Parser<'a> {
     scanner: Scanner<'a>,
     /// The bytes before the scanner's text.
     shift: usize,
-    tables: Vec<BTreeMap<String, Node>>,
+    tables: Vec<Keys>,
     /// The table that keys go into.
     context: Vec<String>,
     /// How many arrays and inline tables are open.
@@ -43,7 +43,7 @@ impl<'a> Parser<'a> {
         Self {
             scanner,
             shift,
-            tables: vec![BTreeMap::new()],
+            tables: vec![Keys::new()],
             context: Vec::new(),
             depth: 0,
             implicit: HashSet::new(),
@@ -207,9 +207,10 @@ impl<'a> Parser<'a> {
         self.context = path;
         if is_array {
             let inner = self.new_table();
-            let first = self.node(Kind::Tables(Vec::new()));
-            let nodes = self.tables.get_mut(table);
-            match nodes.map(|nodes| &mut nodes.entry(last.clone()).or_insert(first).kind) {
+            if self.get(table, &last).is_none() {
+                self.insert(table, last.clone(), self.node(Kind::Tables(Vec::new())));
+            }
+            match self.get_mut(table, &last).map(|node| &mut node.kind) {
                 Some(Kind::Tables(tables)) => tables.push(inner),
                 _ => return Err(self.defined(&[last], "as something else")),
             }
@@ -266,17 +267,26 @@ impl<'a> Parser<'a> {
     }
 
     fn get(&self, table: Id, key: &str) -> Option<&Node> {
-        self.tables.get(table)?.get(key)
+        let keys = self.tables.get(table)?;
+        keys.get(find(keys, key).ok()?).map(|(_, node)| node)
+    }
+
+    fn get_mut(&mut self, table: Id, key: &str) -> Option<&mut Node> {
+        let keys = self.tables.get_mut(table)?;
+        let at = find(keys, key).ok()?;
+        keys.get_mut(at).map(|(_, node)| node)
     }
 
     fn insert(&mut self, table: Id, key: String, node: Node) {
-        if let Some(table) = self.tables.get_mut(table) {
-            table.insert(key, node);
+        let Some(keys) = self.tables.get_mut(table) else { return };
+        match find(keys, &key) {
+            Ok(at) => keys.splice(at..=at, [(key, node)]).for_each(drop),
+            Err(at) => keys.insert(at, (key, node)),
         }
     }
 
     fn new_table(&mut self) -> Id {
-        self.tables.push(BTreeMap::new());
+        self.tables.push(Keys::new());
         self.tables.len() - 1
     }
 
@@ -294,6 +304,11 @@ impl<'a> Parser<'a> {
     fn defined(&self, path: &[String], how: &str) -> Misfit {
         self.scanner.error(format!("{} has been defined {how}", key_text(path)))
     }
+}
+
+/// Where a key is, or where it belongs.
+fn find(keys: &Keys, key: &str) -> Result<usize, usize> {
+    keys.binary_search_by(|(other, _)| other.as_str().cmp(key))
 }
 
 /// The table that a key's value is, or the last of its tables.
