@@ -240,9 +240,12 @@ impl Host<'_> {
             names_above(reference.name()).find_map(|scope| list.get(scope.as_ref()).cloned())
         };
         let kind = if reference.digest().is_some() { PullKind::Digest } else { PullKind::Tag };
-        let mirrors = meaning.mirrored_by(reference.name(), kind);
+        let mirrors = names_above(reference.name()).find_map(|scope| {
+            let mirrors = meaning.sources.get(scope.as_ref())?.of(kind);
+            (!mirrors.places.is_empty()).then_some(mirrors)
+        });
         let mut origins: Vec<Origin> =
-            mirrors.into_iter().flat_map(|(_, mirrors)| mirrors.origins.clone()).collect();
+            mirrors.into_iter().flat_map(|mirrors| mirrors.origins.clone()).collect();
         origins.extend(above(&meaning.insecure));
         origins.extend(above(&meaning.blocked));
         origins

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use image_config_agent::engine::{File, Policy, Registries, Source};
 use image_config_agent::model::intent::Place;
-use image_config_agent::model::{ClusterConfig, Meaning, Reference};
+use image_config_agent::model::{ClusterConfig, Lookup, Meaning, Reference};
 use image_config_agent::plan::{View, impact, overrides};
 use image_config_agent::render::{self, Bases, CertsOnHost, FileSet, Want};
 use proptest::prelude::*;
@@ -110,6 +110,7 @@ proptest! {
         }
         prop_assert!(!rendered.findings.iter().any(|f| f.name == "EngineRefuses"), "{:?}", rendered.findings);
         let (after, policy_after) = engine(&rendered.files, &bases);
+        let lookup = Lookup::of(&meaning);
         for reference in references {
             let intent = meaning.pull(&reference);
             let accepted = policy_after.decide("docker", &reference);
@@ -124,7 +125,7 @@ proptest! {
             }
             for source in after.sources(&reference).unwrap_or_default() {
                 let name = source.reference.name();
-                prop_assert!(source.blocked || !meaning.is_blocked_place(name) , "contacts {}", source.reference);
+                prop_assert!(source.blocked || !lookup.said(name).is_blocked_place(), "contacts {}", source.reference);
                 prop_assert!(source.blocked || !before.is_blocked(name), "contacts {} in spite of the base", source.reference);
             }
         }
@@ -155,7 +156,7 @@ proptest! {
         let is_reported = findings.iter().any(|finding| finding.name == "Overridden");
         for reference in references.iter().filter(|one| is_expressible(&meaning, one)) {
             for source in all.sources(reference).unwrap_or_default() {
-                let is_lifted = !source.blocked && meaning.is_blocked_place(source.reference.name());
+                let is_lifted = !source.blocked && Lookup::of(&meaning).said(source.reference.name()).is_blocked_place();
                 prop_assert!(!is_lifted || is_reported, "contacts {} for {reference}", source.reference);
             }
         }

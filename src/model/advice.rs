@@ -1,11 +1,12 @@
 //! What the API documents warn of: a configuration that is valid but will not do what its
 //! author expects. docs/chapter.md lists the notes and warnings this goes back to.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use super::config::{ClusterConfig, Entry, MirrorSet};
 use super::scope::{names_above, scopes_above};
-use super::{Finding, Meaning, Origin, Scope, Severity};
+use super::{Finding, Lookup, Meaning, Origin, Scope, ScopeMap, Severity};
 
 /// Registries that anybody can push to or that want credentials of their own.
 const PUBLIC: [&str; 4] =
@@ -21,35 +22,33 @@ pub fn advise(
     meaning: &Meaning,
     short_name_mode: Option<&str>,
 ) -> Vec<Finding> {
-    let mut advice = Advice { config, findings: Vec::new() };
+    let lookup = Lookup::of(meaning);
+    let mut advice = Advice { config, lookup, findings: Vec::new() };
     advice.lists();
     if let Some(allowed) = &config.allowed {
         advice.allowed(allowed);
     }
     advice.blocked();
-    advice.search(meaning, short_name_mode.unwrap_or("enforcing"));
-    for set in &config.mirrors {
-        advice.mirror_set(set, meaning);
-    }
+    advice.search(short_name_mode.unwrap_or("enforcing"));
+    advice.mirror_sets(meaning.allowed.as_ref());
     advice.insecure_below_mirrors();
     advice.findings
 }
 
 /// Scopes, and which scopes have one of them above, at or below them in policy.json.
 struct ScopeSet<'a> {
-    scopes: HashSet<&'a str>,
-    above: HashSet<String>,
+    scopes: ScopeMap<'a, ()>,
+    above: HashSet<Cow<'a, str>>,
 }
 
 impl<'a> ScopeSet<'a> {
-    fn of(scopes: impl Iterator<Item = &'a Scope>) -> Self {
-        let scopes: HashSet<&str> = scopes.map(Scope::as_str).collect();
-        let above = scopes.iter().flat_map(|s| scopes_above(s)).map(String::from).collect();
-        Self { scopes, above }
+    fn of(scopes: impl Iterator<Item = &'a Scope> + Clone) -> Self {
+        let above = scopes.clone().flat_map(|scope| scopes_above(scope.as_str())).collect();
+        Self { scopes: scopes.map(|scope| (scope.as_str(), ())).collect(), above }
     }
 
     fn covers(&self, scope: &str) -> bool {
-        scopes_above(scope).any(|above| self.scopes.contains(above.as_ref()))
+        self.scopes.above_scope(scope).next().is_some()
     }
 
     fn touches(&self, scope: &str) -> bool {
@@ -59,6 +58,7 @@ impl<'a> ScopeSet<'a> {
 
 struct Advice<'a> {
     config: &'a ClusterConfig,
+    lookup: Lookup<'a>,
     findings: Vec<Finding>,
 }
 
@@ -151,8 +151,8 @@ impl Advice<'_> {
     fn blocked(&mut self) {
         let config = self.config;
         let mirrored = config.mirrors.iter().filter(|set| !set.mirrors.is_empty());
-        let above_sources: HashSet<String> =
-            mirrored.flat_map(|set| names_above(set.source.as_str())).map(String::from).collect();
+        let above_sources: HashSet<Cow<'_, str>> =
+            mirrored.flat_map(|set| names_above(set.source.as_str())).collect();
         for entry in &config.blocked {
             let (scope, text) = (&entry.scope, entry.scope.as_str());
             if let Some((host, _)) = &config.internal_registry
@@ -186,7 +186,7 @@ impl Advice<'_> {
         }
     }
 
-    fn search(&mut self, meaning: &Meaning, short_name_mode: &str) {
+    fn search(&mut self, short_name_mode: &str) {
         let config = self.config;
         let Some(search) = &config.search else { return };
         for entry in search {
@@ -196,7 +196,7 @@ impl Advice<'_> {
                 let fix = "Use full names for images of public registries.";
                 self.push(Severity::Warning, "PublicSearchRegistry", at(entry), why, fix);
             }
-            if meaning.is_blocked_place(entry.scope.as_str()) {
+            if self.lookup.said(entry.scope.as_str()).is_blocked_place() {
                 let why = "the registry is searched for short names, and is blocked.";
                 let fix = "Remove it from one of the two lists.";
                 self.push(Severity::Warning, "SearchRegistryBlocked", at(entry), why, fix);
@@ -212,7 +212,14 @@ impl Advice<'_> {
         }
     }
 
-    fn mirror_set(&mut self, set: &MirrorSet, meaning: &Meaning) {
+    fn mirror_sets(&mut self, allowed: Option<&BTreeMap<Scope, Origin>>) {
+        let allowed = allowed.map(|list| ScopeSet::of(list.keys()));
+        for set in &self.config.mirrors {
+            self.mirror_set(set, allowed.as_ref());
+        }
+    }
+
+    fn mirror_set(&mut self, set: &MirrorSet, allowed: Option<&ScopeSet<'_>>) {
         let at = (&set.origin, set.source.as_str());
         if set.mirrors.is_empty() {
             let (why, fix) = ("the set names no mirrors, so it changes nothing.", "Remove it.");
@@ -220,16 +227,13 @@ impl Advice<'_> {
         }
         for mirror in set.mirrors.iter().filter(|mirror| **mirror != set.source) {
             let at = (&set.origin, mirror.as_str());
-            if meaning.is_blocked_place(mirror.as_str()) {
+            if self.lookup.said(mirror.as_str()).is_blocked_place() {
                 let why = "the mirror is blocked, or is a source that must not be contacted: it \
                            is not asked.";
                 let fix = "Remove it, or what blocks it.";
                 self.push(Severity::Warning, "MirrorBlocked", at, why, fix);
             }
-            let is_allowed = |allowed: &BTreeMap<Scope, Origin>| {
-                scopes_above(mirror.as_str()).any(|above| allowed.contains_key(above.as_ref()))
-            };
-            if meaning.allowed.as_ref().is_some_and(|allowed| !is_allowed(allowed)) {
+            if allowed.is_some_and(|allowed| !allowed.covers(mirror.as_str())) {
                 let why = "the mirror is not in allowedRegistries; it serves mirrored pulls all \
                            the same, but not pulls by its own name.";
                 let fix = "Nothing, unless images are pulled by the mirror's own name.";

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, TrustedCa};
+use super::lookup::Lookup;
 use super::merge::merge;
-use super::scope::{names_above, substitute};
+use super::scope::substitute;
 use super::{Finding, Origin, Reference, Scope, Severity};
 
 /// One source and all its mirrors.
@@ -80,35 +81,6 @@ impl Meaning {
         (meaning, findings)
     }
 
-    /// Whether `blocked` or `NeverContactSource` keeps `name`, a repository or a scope, from
-    /// being contacted under this very name.
-    #[must_use]
-    pub fn is_blocked_place(&self, name: &str) -> bool {
-        names_above(name).any(|above| self.blocked.contains_key(above.as_ref()))
-            || self.is_never_contacted(name)
-    }
-
-    /// Whether a set says of `name` that its source must not be contacted: of the sets that
-    /// say anything the most specific one counts, digest and tag sets each for themselves. The
-    /// files cannot tell the two apart, so either one suffices (rule R6).
-    #[must_use]
-    pub fn is_never_contacted(&self, name: &str) -> bool {
-        [PullKind::Digest, PullKind::Tag].into_iter().any(|kind| {
-            let decisive = names_above(name)
-                .find_map(|above| self.sources.get(above.as_ref())?.of(kind).may_contact_source);
-            decisive == Some(false)
-        })
-    }
-
-    /// The source whose mirrors serve `name` for one kind of pull: the most specific one.
-    #[must_use]
-    pub fn mirrored_by(&self, name: &str, kind: PullKind) -> Option<(&Scope, &Mirrors)> {
-        names_above(name).find_map(|above| {
-            let (scope, source) = self.sources.get_key_value(above.as_ref())?;
-            Some((scope, source.of(kind))).filter(|(_, mirrors)| !mirrors.places.is_empty())
-        })
-    }
-
     /// The release payload must stay within reach, or the cluster locks itself out: what blocks
     /// it is left out, unless a digest mirror serves it that is not blocked itself.
     fn spare_payload(&mut self, image: &Reference, origin: &Origin, findings: &mut Vec<Finding>) {
@@ -117,9 +89,10 @@ impl Meaning {
         if blocking.is_empty() {
             return;
         }
-        let by_mirror = image.digest().is_some() && self.is_served_by_mirror(image.name());
+        let lookup = Lookup::of(self);
+        let by_mirror = image.digest().is_some() && is_served_by_mirror(&lookup, image.name());
         if by_mirror {
-            self.keep_payload(image, origin);
+            self.kept = self.kept_for_payload(&lookup, image, origin);
             // An entry for the image itself has no part that registries.conf could block.
             self.blocked.retain(|scope, _| !(scope.is_single_image() && covers(scope)));
         }
@@ -132,7 +105,12 @@ impl Meaning {
         }
     }
 
-    fn keep_payload(&mut self, image: &Reference, origin: &Origin) {
+    fn kept_for_payload(
+        &self,
+        lookup: &Lookup<'_>,
+        image: &Reference,
+        origin: &Origin,
+    ) -> BTreeMap<Scope, Origin> {
         let repository = Scope::of_repository(image);
         let namespace = repository.parent().unwrap_or_else(|| repository.clone());
         let is_neighbour = |scope: &Scope| namespace.covers_name(scope.as_str());
@@ -145,30 +123,33 @@ impl Meaning {
             } else {
                 continue;
             };
-            if self.is_served_by_mirror(place.as_str()) {
+            if is_served_by_mirror(lookup, place.as_str()) {
                 let set = source.digest.origins.first().unwrap_or(origin);
                 kept.insert(place.clone(), set.clone());
             }
         }
-        self.kept = kept;
-    }
-
-    /// Whether a digest mirror that may be contacted serves `name`.
-    fn is_served_by_mirror(&self, name: &str) -> bool {
-        let Some((scope, mirrors)) = self.mirrored_by(name, PullKind::Digest) else { return false };
-        mirrors.places.iter().any(|mirror| {
-            let place = substitute(name, scope, mirror);
-            place != name && !self.is_blocked_place(&place)
-        })
+        kept
     }
 }
 
-fn by_scope<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> BTreeMap<Scope, Origin> {
-    let mut map = BTreeMap::new();
-    for entry in entries {
-        map.entry(entry.scope.clone()).or_insert_with(|| entry.origin.clone());
-    }
-    map
+/// Whether a digest mirror that may be contacted serves `name`.
+fn is_served_by_mirror(lookup: &Lookup<'_>, name: &str) -> bool {
+    let Some((scope, mirrors)) = lookup.said(name).mirrored_by(PullKind::Digest) else {
+        return false;
+    };
+    mirrors.places.iter().any(|mirror| {
+        let place = substitute(name, scope, mirror);
+        place != name && !lookup.said(&place).is_blocked_place()
+    })
+}
+
+/// The first of several entries for one scope stands.
+fn by_scope<'a>(
+    entries: impl IntoIterator<Item = &'a Entry, IntoIter: DoubleEndedIterator>,
+) -> BTreeMap<Scope, Origin> {
+    // Of equal keys a map that is built at once keeps the last.
+    let entries = entries.into_iter().rev();
+    entries.map(|entry| (entry.scope.clone(), entry.origin.clone())).collect()
 }
 
 fn payload_finding(scope: &Scope, entry: Origin, image: &Reference, by_mirror: bool) -> Finding {
@@ -192,20 +173,17 @@ fn payload_finding(scope: &Scope, entry: Origin, image: &Reference, by_mirror: b
 }
 
 fn sources(sets: &[MirrorSet], findings: &mut Vec<Finding>) -> BTreeMap<Scope, Source> {
-    let mut by_source: BTreeMap<&Scope, Vec<&MirrorSet>> = BTreeMap::new();
-    for set in sets {
-        by_source.entry(&set.source).or_default().push(set);
-    }
-    let mut sources = BTreeMap::new();
-    for (scope, sets) in by_source {
-        findings.extend(policy_conflict(scope, &sets));
-        let source = Source {
-            digest: mirrors(scope, &sets, PullKind::Digest, findings),
-            tag: mirrors(scope, &sets, PullKind::Tag, findings),
-        };
-        sources.insert(scope.clone(), source);
-    }
-    sources
+    let mut sets: Vec<&MirrorSet> = sets.iter().collect();
+    sets.sort_by(|one, other| one.source.cmp(&other.source));
+    let of_one_source = sets.chunk_by(|one, other| one.source == other.source);
+    let source = |sets: &[&MirrorSet]| {
+        let scope = &sets.first()?.source;
+        findings.extend(policy_conflict(scope, sets));
+        let mut mirrors = |kind| mirrors(scope, sets, kind, findings);
+        let source = Source { digest: mirrors(PullKind::Digest), tag: mirrors(PullKind::Tag) };
+        Some((scope.clone(), source))
+    };
+    of_one_source.filter_map(source).collect()
 }
 
 fn mirrors(

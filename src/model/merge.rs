@@ -1,6 +1,6 @@
 //! Several mirror lists of one source become one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use super::Scope;
 
@@ -12,6 +12,24 @@ use super::Scope;
 /// out, since the engine asks it last anyway.
 #[must_use]
 pub fn merge(source: &Scope, lists: &[&[Scope]]) -> Vec<Scope> {
+    let mut sorted = match lists {
+        [] => Vec::new(),
+        // By far the most frequent case.
+        [list] if is_without_repeats(list) => list.to_vec(),
+        lists => sort(source, lists),
+    };
+    if sorted.last() == Some(source) {
+        sorted.pop();
+    }
+    sorted
+}
+
+fn is_without_repeats(list: &[Scope]) -> bool {
+    let mut seen = HashSet::new();
+    list.iter().all(|place| seen.insert(place))
+}
+
+fn sort(source: &Scope, lists: &[&[Scope]]) -> Vec<Scope> {
     let mut graph = Graph::default();
     for list in lists {
         for pair in list.windows(2) {
@@ -23,11 +41,7 @@ pub fn merge(source: &Scope, lists: &[&[Scope]]) -> Vec<Scope> {
             graph.edge(last, source);
         }
     }
-    let mut sorted = graph.sorted();
-    if sorted.last() == Some(source) {
-        sorted.pop();
-    }
-    sorted
+    graph.sorted()
 }
 
 /// The order "before" between places.

@@ -275,23 +275,51 @@ impl fmt::Debug for Scope {
     }
 }
 
+/// A scope above a name.
+#[derive(Clone, Copy)]
+pub(super) enum Above<'a> {
+    Name(&'a str),
+    /// A wildcard, by what follows its `*.`.
+    Domain(&'a str),
+}
+
+impl<'a> Above<'a> {
+    fn into_text(self) -> Cow<'a, str> {
+        match self {
+            Self::Name(name) => Cow::Borrowed(name),
+            Self::Domain(domain) => Cow::Owned(format!("*.{domain}")),
+        }
+    }
+}
+
 /// Every scope without tag or digest that covers `name` in registries.conf: itself first, then
 /// from the narrowest to the widest.
 pub fn names_above(name: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    names_up(name).map(Cow::Borrowed).chain(wildcards_above(name))
+    above_name(name).map(Above::into_text)
 }
 
 /// Every scope that covers the scope `scope` in policy.json: as [`names_above`], but a host
 /// with a port is not covered by the host alone, and a tag or digest is by its repository.
 pub fn scopes_above(scope: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    above_scope(scope).map(Above::into_text)
+}
+
+/// [`names_above`] as parts of `name`, since a text of its own for each would cost more than the
+/// look-up that it is for.
+pub(super) fn above_name(name: &str) -> impl Iterator<Item = Above<'_>> {
+    names_up(name).map(Above::Name).chain(domains_above(name))
+}
+
+/// [`scopes_above`] as parts of `scope`.
+pub(super) fn above_scope(scope: &str) -> impl Iterator<Item = Above<'_>> {
     let path = scope.find('/').unwrap_or(scope.len());
     let end = scope.get(path..).and_then(|path_part| path_part.find([':', '@']));
     let repository = end.and_then(|end| scope.get(..path + end));
     let names = successors(Some(repository.unwrap_or(scope)), |name| {
         name.rsplit_once('/').map(|(above, _)| above)
     });
-    let image = repository.map(|_| Cow::Borrowed(scope));
-    image.into_iter().chain(names.map(Cow::Borrowed)).chain(wildcards_above(scope))
+    let image = repository.map(|_| Above::Name(scope));
+    image.into_iter().chain(names.map(Above::Name)).chain(domains_above(scope))
 }
 
 /// `name`, a scope or a reference inside `source`, as it is called at `mirror`: the mirror
@@ -306,9 +334,9 @@ pub fn substitute(name: &str, source: &Scope, mirror: &Scope) -> String {
     format!("{mirror}{rest}")
 }
 
-fn wildcards_above(name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+fn domains_above(name: &str) -> impl Iterator<Item = Above<'_>> {
     let host = name.split('/').next().unwrap_or(name);
-    wildcards_up(host).map(|domain| Cow::Owned(format!("*.{domain}")))
+    wildcards_up(host).map(Above::Domain)
 }
 
 /// `h:1/a/b`, `h:1/a`, `h:1`, `h`.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::engine::{File, FileError, Policy, Registries, Registry};
-use crate::model::{Finding, Meaning, Origin, Reference, Scope, Severity};
+use crate::model::{Finding, Lookup, Meaning, Origin, Reference, Scope, Severity};
 
 /// What foreign drop-ins take back of `ours`, the registries.conf that is to be written, and of
 /// the search list in `search_drop_in`.
@@ -21,10 +21,11 @@ pub fn drop_ins(
         let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(file)) else {
             continue;
         };
+        let lookup = Lookup::of(meaning);
         for entry in theirs.entries() {
             let hidden = hidden(ours, &entry.prefix);
             findings.extend(hidden.filter_map(|(place, hidden)| {
-                overridden(meaning, place, hidden, ours_file, &file.path, entry)
+                overridden(&lookup, place, hidden, ours_file, &file.path, entry)
             }));
         }
         let is_later = file.path.file_name() > search_drop_in.file_name();
@@ -67,7 +68,7 @@ fn hidden<'a>(
 
 /// What it means that `theirs` takes the place of `entry` for `place`, and what that lifts.
 fn overridden(
-    meaning: &Meaning,
+    lookup: &Lookup<'_>,
     place: &str,
     entry: &Registry,
     ours_file: &Path,
@@ -78,7 +79,7 @@ fn overridden(
         return None;
     }
     let leads_elsewhere = !theirs.location.is_empty() && theirs.location != theirs.prefix;
-    let lifts = meaning.is_blocked_place(place) && (!theirs.blocked || leads_elsewhere);
+    let lifts = lookup.said(place).is_blocked_place() && (!theirs.blocked || leads_elsewhere);
     let (severity, name, why) = if lifts {
         (
             Severity::Error,

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::base::{BaseFile, Entry, HEADING};
 use super::policy::{Policy, Scopes};
 use crate::engine;
@@ -55,7 +53,7 @@ pub fn policy(present: &engine::Policy, applied: &engine::Policy, base: &engine:
             |policy: &BTreeMap<String, Scopes>| policy.get(transport).cloned().unwrap_or_default();
         let (applied, mut base) = (of(&applied.transports), of(&base.transports));
         let taken_out = std::mem::take(scopes).into_iter().filter_map(|(scope, requirements)| {
-            let own: Option<Value> = base.remove(&scope);
+            let own = base.remove(&scope);
             let requirements =
                 if applied.get(&scope) == Some(&requirements) { own? } else { requirements };
             Some((scope, requirements))

@@ -60,6 +60,8 @@ impl Entry {
 pub struct BaseFile {
     text: String,
     document: DocumentMut,
+    /// Whether the document differs from the text in how it writes the entries.
+    is_rewritten: bool,
     /// Prefix and entry of each table, in the order of the file.
     entries: Vec<(String, Entry)>,
 }
@@ -71,16 +73,10 @@ impl BaseFile {
     /// It is not TOML.
     pub fn parse(text: &str) -> Result<Self, TomlError> {
         let mut document: DocumentMut = text.parse()?;
-        if let Some(key) = key_of(document.as_table(), "registry")
-            && let Some(item) = document.get_mut(&key)
-            && !item.is_array_of_tables()
-            && let Ok(tables) = std::mem::take(item).into_array_of_tables()
-        {
-            *item = Item::ArrayOfTables(tables);
-        }
+        let is_rewritten = into_tables(&mut document);
         let tables = registry_tables(document.as_table());
         let entries = tables.into_iter().flatten().map(read_entry).collect();
-        Ok(Self { text: text.to_owned(), document, entries })
+        Ok(Self { text: text.to_owned(), document, is_rewritten, entries })
     }
 
     /// Prefix and entry of each table, in the order of the file.
@@ -136,7 +132,7 @@ impl BaseFile {
         if !is_edited && added.is_empty() {
             return None;
         }
-        let mut text = if is_edited || standing.len() < self.entries.len() {
+        let mut text = if is_edited || self.is_rewritten || standing.len() < self.entries.len() {
             self.edit(wanted);
             self.document.to_string()
         } else {
@@ -169,6 +165,21 @@ impl BaseFile {
             }
         }
     }
+}
+
+/// Makes the entries tables of the exact name `registry`, since others are appended to them as
+/// text: they may stand as an array in the base, or under a key in other case. Says whether that
+/// changes anything.
+fn into_tables(document: &mut DocumentMut) -> bool {
+    let Some(key) = key_of(document.as_table(), "registry") else { return false };
+    if key == "registry" && document.get(&key).is_some_and(Item::is_array_of_tables) {
+        return false;
+    }
+    let item = document.remove(&key).unwrap_or_default();
+    if let Ok(tables) = item.into_array_of_tables() {
+        document.insert("registry", Item::ArrayOfTables(tables));
+    }
+    true
 }
 
 /// The key of `table` that the library takes for `name`: keys fold case, but an exact one wins.
@@ -314,10 +325,11 @@ fn append(text: &mut String, prefix: &str, entry: &Entry) {
     if !entry.location.is_empty() {
         line(text, "  location", &entry.location);
     }
-    let flags = [("insecure", entry.insecure), ("blocked", entry.blocked)];
-    for (name, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {name} = true");
+    if entry.insecure {
+        text.push_str("  insecure = true\n");
+    }
+    if entry.blocked {
+        text.push_str("  blocked = true\n");
     }
     let listing = Listing::of(entry);
     if listing.digest_only {
@@ -338,9 +350,50 @@ fn append(text: &mut String, prefix: &str, entry: &Entry) {
 fn line(text: &mut String, name: &str, to: &str) {
     // What comes from a base can hold anything; scopes hold nothing that needs an escape.
     let plain = to.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:/@*[]".contains(&b));
-    let _ = if plain {
-        writeln!(text, "{name} = \"{to}\"")
+    if plain {
+        for part in [name, " = \"", to, "\"\n"] {
+            text.push_str(part);
+        }
     } else {
-        writeln!(text, "{name} = {}", Value::from(to))
-    };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name} = {}", Value::from(to));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{File, Registries};
+
+    /// The base with an entry for b.io added to it, as the engine reads it.
+    fn with_another(base: &str) -> (String, Registries) {
+        let mut file = BaseFile::parse(base).unwrap();
+        let mut wanted: BTreeMap<String, Entry> =
+            file.entries().map(|(prefix, entry)| (prefix.to_owned(), entry.clone())).collect();
+        let added = Entry { location: "b.io".to_owned(), blocked: true, ..Entry::default() };
+        wanted.insert("b.io".to_owned(), added);
+        let text = file.write(&wanted).unwrap();
+        let read = Registries::parse(&File::new("/r", text.as_str()), &[]);
+        (text.clone(), read.unwrap_or_else(|error| panic!("{error} in {text}")))
+    }
+
+    #[test]
+    fn r3_entries_are_added_to_a_base_however_it_writes_its_own() {
+        for base in [
+            "[[registry]] # own\nlocation = \"a.io\"\n",
+            "registry = [{location = \"a.io\"}]\nshort-name-mode = \"enforcing\"\n",
+            "[[Registry]]\nLocation = \"a.io\"\n[aliases]\nx = \"a.io/x\"\n",
+            "registry = [{location = \"a.io\", mirror = [{location = \"m.io\"}]}]",
+        ] {
+            let (text, registries) = with_another(base);
+            assert!(registries.is_blocked("b.io/x"), "{text}");
+            assert!(registries.find("a.io/x").is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn r3_an_empty_list_of_entries_gives_way() {
+        let (text, registries) = with_another("registry = []\ncredential-helpers = [\"x\"]\n");
+        assert!(registries.is_blocked("b.io/x") && text.contains("credential-helpers"), "{text}");
+    }
 }

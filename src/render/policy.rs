@@ -1,13 +1,12 @@
 //! policy.json: what may be used at all (containers-policy.json(5); rules R2, R7).
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::engine::{self, Requirement};
-use crate::model::Meaning;
-use crate::model::scope::scopes_above;
+use crate::engine::{self, Kind, Requirement};
+use crate::model::{Meaning, Scope, ScopeMap};
 
 /// The transports through which CRI-O, podman and OpenShift's image API pull.
 const TRANSPORTS: [&str; 2] = ["docker", "atomic"];
@@ -23,8 +22,11 @@ pub const DEFAULT_POLICY: &str = r#"{
 }
 "#;
 
-/// Requirements by scope.
-pub(super) type Scopes = BTreeMap<String, Value>;
+/// Requirements by scope, as JSON: thousands of scopes share a few texts.
+pub(super) type Scopes = BTreeMap<String, Rc<str>>;
+
+const ACCEPT: &str = r#"[{"type":"insecureAcceptAnything"}]"#;
+const REJECT: &str = r#"[{"type":"reject"}]"#;
 
 /// The file over a base. None if nothing is added to
 /// the base.
@@ -35,109 +37,96 @@ pub fn render(meaning: &Meaning, base: &engine::Policy) -> Option<String> {
     }
     let mut policy = Policy::of(base);
     for transport in TRANSPORTS {
-        let scopes = policy.transports.remove(transport).unwrap_or_default();
-        let base = Base { default: &policy.default, scopes: &scopes };
+        let base = Base::of(base, transport);
         let rendered = match &meaning.allowed {
-            Some(allowed) => allow(allowed.keys().map(|scope| scope.as_str()), &base),
+            Some(allowed) => allow(allowed.keys().map(Scope::as_str), &base),
             None => block(meaning, &base),
         };
         let fits = |scope: &str| transport != "atomic" || is_atomic_scope(scope);
         let rendered: Scopes = rendered.into_iter().filter(|(scope, _)| fits(scope)).collect();
+        policy.transports.remove(transport);
         if !rendered.is_empty() {
             policy.transports.insert(transport.to_owned(), rendered);
         }
     }
     if meaning.allowed.is_some() {
-        let daemon = || Scopes::from([(String::new(), accept())]);
+        let daemon = || Scopes::from([(String::new(), ACCEPT.into())]);
         policy.transports.entry("docker-daemon".to_owned()).or_insert_with(daemon);
-        policy.default = reject();
+        policy.default = REJECT.into();
     }
     Some(policy.to_json())
 }
 
 /// What the base says of one transport.
 struct Base<'a> {
-    default: &'a Value,
-    scopes: &'a Scopes,
+    /// Where no scope says otherwise: the transport's own default, or that of all.
+    default: &'a [Requirement],
+    list: Vec<(&'a str, &'a [Requirement])>,
+    scopes: ScopeMap<'a, &'a [Requirement]>,
 }
 
-impl Base<'_> {
-    /// The requirements for images of `scope`, and whether a scope of the base states them
-    /// rather than one of its two defaults.
-    fn requirements(&self, scope: &str) -> (&Value, bool) {
-        match scopes_above(scope).find_map(|above| self.scopes.get(above.as_ref())) {
-            Some(requirements) => (requirements, true),
-            None => (self.scopes.get("").unwrap_or(self.default), false),
+impl<'a> Base<'a> {
+    fn of(policy: &'a engine::Policy, transport: &str) -> Self {
+        let own = policy.scopes().filter(|(name, ..)| *name == transport);
+        let list: Vec<_> = own.map(|(_, scope, requirements)| (scope, requirements)).collect();
+        Self {
+            default: policy
+                .requirements(transport, "")
+                .unwrap_or_else(|| policy.default_requirements()),
+            scopes: list.iter().copied().filter(|(scope, _)| !scope.is_empty()).collect(),
+            list,
         }
+    }
+
+    /// What a scope of the base states for images of `scope`.
+    fn stated(&self, scope: &str) -> Option<Rc<str>> {
+        self.scopes.above_scope(scope).next().map(|requirements| text(requirements.iter()))
     }
 }
 
 /// Only what is listed, each with the requirements that the base has for it; a reject that is
 /// nothing but the base's default gives way.
-fn allow<'a>(allowed: impl Iterator<Item = &'a str>, base: &Base<'_>) -> Scopes {
-    let allowed: HashSet<&str> = allowed.collect();
-    let is_allowed =
-        |scope: &str| scopes_above(scope).any(|above| allowed.contains(above.as_ref()));
-    let mut scopes = Scopes::new();
-    for (scope, requirements) in base.scopes {
+fn allow<'a>(allowed: impl Iterator<Item = &'a str> + Clone, base: &Base<'_>) -> Scopes {
+    let listed: ScopeMap<'_, ()> = allowed.clone().map(|scope| (scope, ())).collect();
+    let is_allowed = |scope: &str| listed.above_scope(scope).next().is_some();
+    let reject: Rc<str> = REJECT.into();
+    let default = without_reject(base.default);
+    let of_base = base.list.iter().map(|(scope, requirements)| {
         let stays = !scope.is_empty() && is_allowed(scope);
-        scopes.insert(scope.clone(), if stays { requirements.clone() } else { reject() });
-    }
-    for scope in &allowed {
-        let (requirements, is_explicit) = base.requirements(scope);
-        let requirements =
-            if is_explicit { requirements.clone() } else { without_reject(requirements) };
-        scopes.insert((*scope).to_owned(), requirements);
-    }
-    scopes
+        (*scope, if stays { text(requirements.iter()) } else { reject.clone() })
+    });
+    let of_list = allowed.map(|scope| (scope, base.stated(scope).unwrap_or(default.clone())));
+    by_scope(of_base.chain(of_list))
 }
 
 /// The base, with reject for all that is blocked and not kept for the payload.
 fn block(meaning: &Meaning, base: &Base<'_>) -> Scopes {
-    let blocked: HashSet<&str> = meaning.blocked.keys().map(|scope| scope.as_str()).collect();
-    let kept: HashSet<&str> = meaning.kept.keys().map(|scope| scope.as_str()).collect();
-    let is_blocked = |scope: &str| {
-        for above in scopes_above(scope) {
-            if kept.contains(above.as_ref()) {
-                return false;
-            }
-            if blocked.contains(above.as_ref()) {
-                return true;
-            }
-        }
-        false
-    };
-    let mut scopes = base.scopes.clone();
-    for (_, requirements) in scopes.iter_mut().filter(|(scope, _)| is_blocked(scope)) {
-        *requirements = reject();
-    }
-    for scope in &blocked {
-        scopes.insert((*scope).to_owned(), reject());
-    }
-    for scope in &kept {
-        scopes.insert((*scope).to_owned(), base.requirements(scope).0.clone());
-    }
-    scopes
+    let blocked = meaning.blocked.keys().map(|scope| (scope.as_str(), true));
+    let kept = meaning.kept.keys().map(|scope| (scope.as_str(), false));
+    let listed: ScopeMap<'_, bool> = kept.clone().chain(blocked.clone()).collect();
+    let is_blocked = |scope: &str| listed.above_scope(scope).next() == Some(&true);
+    let reject: Rc<str> = REJECT.into();
+    let of_base = base.list.iter().map(|(scope, requirements)| {
+        (*scope, if is_blocked(scope) { reject.clone() } else { text(requirements.iter()) })
+    });
+    let of_kept = kept
+        .map(|(scope, _)| (scope, base.stated(scope).unwrap_or_else(|| text(base.default.iter()))));
+    by_scope(of_base.chain(blocked.map(|(scope, _)| (scope, reject.clone()))).chain(of_kept))
 }
 
-fn accept() -> Value {
-    json!([{"type": "insecureAcceptAnything"}])
+/// Of several requirements for one scope the last ones stand.
+fn by_scope<'a>(scopes: impl Iterator<Item = (&'a str, Rc<str>)>) -> Scopes {
+    scopes.map(|(scope, requirements)| (scope.to_owned(), requirements)).collect()
 }
 
-fn reject() -> Value {
-    json!([{"type": "reject"}])
+fn text<'a>(requirements: impl Iterator<Item = &'a Requirement>) -> Rc<str> {
+    let values = requirements.map(|one| one.value.clone()).collect();
+    Value::Array(values).to_string().into()
 }
 
-fn without_reject(requirements: &Value) -> Value {
-    let is_reject = |one: &&Value| one.get("type").and_then(Value::as_str) == Some("reject");
-    let rest: Vec<Value> = requirements
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|one| !is_reject(one))
-        .cloned()
-        .collect();
-    if rest.is_empty() { accept() } else { Value::Array(rest) }
+fn without_reject(requirements: &[Requirement]) -> Rc<str> {
+    let mut rest = requirements.iter().filter(|one| one.kind != Kind::Reject).peekable();
+    if rest.peek().is_none() { ACCEPT.into() } else { text(rest) }
 }
 
 /// What the library takes as a scope of the transport `atomic`: `host/namespace/stream:tag` or
@@ -152,38 +141,41 @@ fn is_atomic_scope(scope: &str) -> bool {
 
 /// A policy.json to be written.
 pub(super) struct Policy {
-    pub(super) default: Value,
+    pub(super) default: Rc<str>,
     pub(super) transports: BTreeMap<String, Scopes>,
 }
 
 impl Policy {
     pub(super) fn of(base: &engine::Policy) -> Self {
-        let list = |requirements: &[Requirement]| {
-            Value::Array(requirements.iter().map(|one| one.value.clone()).collect())
-        };
         let mut transports: BTreeMap<String, Scopes> = BTreeMap::new();
         for (transport, scope, requirements) in base.scopes() {
             let scopes = transports.entry(transport.to_owned()).or_default();
-            scopes.insert(scope.to_owned(), list(requirements));
+            scopes.insert(scope.to_owned(), text(requirements.iter()));
         }
-        Self { default: list(base.default_requirements()), transports }
+        Self { default: text(base.default_requirements().iter()), transports }
     }
 
     /// One line a scope: files of thousands of entries stay readable.
     pub(super) fn to_json(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{{\n  \"default\": {},\n  \"transports\": {{", self.default);
+        let mut json = format!("{{\n  \"default\": {},\n  \"transports\": {{", self.default);
         for (index, (transport, scopes)) in self.transports.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            let _ = write!(text, "{comma}\n    {}: {{", json!(transport));
+            for part in [comma, "\n    ", &quoted(transport), ": {"] {
+                json.push_str(part);
+            }
             for (index, (scope, requirements)) in scopes.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
-                let _ = write!(text, "{comma}\n      {}: {requirements}", json!(scope));
+                for part in [comma, "\n      ", &quoted(scope), ": ", requirements] {
+                    json.push_str(part);
+                }
             }
-            text.push_str("\n    }");
+            json.push_str("\n    }");
         }
-        text.push_str("\n  }\n}\n");
-        text
+        json.push_str("\n  }\n}\n");
+        json
     }
+}
+
+fn quoted(name: &str) -> String {
+    json!(name).to_string()
 }

@@ -9,28 +9,30 @@ use std::collections::{BTreeMap, HashMap};
 use super::base::{BaseFile, Entry, Mirror};
 use crate::model::config::PullKind;
 use crate::model::meaning::{Mirrors, Source};
-use crate::model::scope::{names_above, scopes_above, substitute};
-use crate::model::{Finding, Meaning, Origin, Scope, Severity};
+use crate::model::scope::substitute;
+use crate::model::{Finding, Lookup, Meaning, Origin, Scope, ScopeMap, Severity};
 
 /// The file over its base. None if nothing is added to the base.
 #[must_use]
 pub fn render(meaning: &Meaning, base: &mut BaseFile) -> (Option<String>, Vec<Finding>) {
-    let cluster = Cluster(meaning);
+    let cluster = Cluster { meaning, lookup: Lookup::of(meaning) };
     let over = OverBase::of(base);
-    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for prefix in cluster.prefixes().chain(base.prefixes()) {
-        if !entries.contains_key(prefix) {
-            entries.insert(prefix.to_owned(), cluster.entry(prefix, over.inherited(prefix)));
-        }
-    }
+    let mut prefixes: Vec<&str> = cluster.prefixes().chain(base.prefixes()).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    let entry = |prefix: &str| (prefix.to_owned(), cluster.entry(prefix, over.inherited(prefix)));
+    let mut entries: BTreeMap<String, Entry> = prefixes.into_iter().map(entry).collect();
     share_flags(&mut entries);
-    let mut findings = ties(&entries, meaning);
+    let mut findings = ties(&entries, &cluster.lookup);
     findings.extend(cluster.replaced(&over));
     (base.write(&entries), findings)
 }
 
 /// What the cluster says.
-struct Cluster<'a>(&'a Meaning);
+struct Cluster<'a> {
+    meaning: &'a Meaning,
+    lookup: Lookup<'a>,
+}
 
 impl Cluster<'_> {
     /// The scopes that need an entry of their own.
@@ -39,60 +41,53 @@ impl Cluster<'_> {
             let says = |m: &Mirrors| !m.places.is_empty() || m.may_contact_source.is_some();
             says(&source.digest) || says(&source.tag)
         };
-        let blocked = self.0.blocked.keys().filter(|scope| !scope.is_single_image());
-        let sources = self.0.sources.iter().filter(move |(_, source)| says_something(source));
+        let meaning = self.meaning;
+        let blocked = meaning.blocked.keys().filter(|scope| !scope.is_single_image());
+        let sources = meaning.sources.iter().filter(move |(_, source)| says_something(source));
         let sources = sources.map(|(scope, _)| scope);
-        self.0.insecure.keys().chain(blocked).chain(sources).map(Scope::as_str)
+        meaning.insecure.keys().chain(blocked).chain(sources).map(Scope::as_str)
     }
 
     /// The entry for `prefix`, given what the base alone would say of it.
     fn entry(&self, prefix: &str, base: Entry) -> Entry {
+        let said = self.lookup.said(prefix);
         let mut entry = base;
-        entry.insecure |=
-            names_above(prefix).any(|above| self.0.insecure.contains_key(above.as_ref()));
-        if self.0.is_blocked_place(prefix) {
+        entry.insecure |= self.lookup.is_insecure(prefix);
+        if said.is_blocked_place() {
             entry.blocked = true;
             // The engine judges `blocked` by the place that the location leads to.
             entry.location = if prefix.starts_with("*.") { "" } else { prefix }.to_owned();
         }
         for mirror in entry.digest.iter_mut().chain(&mut entry.tag) {
-            mirror.insecure |= self.is_insecure_mirror(&mirror.location);
+            mirror.insecure |= self.lookup.is_insecure_mirror(&mirror.location);
         }
-        if let Some(mirrors) = self.mirrors(prefix, PullKind::Digest) {
-            entry.digest = mirrors;
+        if let Some((source, mirrors)) = said.mirrored_by(PullKind::Digest) {
+            entry.digest = self.mirrors(prefix, source, mirrors);
         }
-        if let Some(mirrors) = self.mirrors(prefix, PullKind::Tag) {
-            entry.tag = mirrors;
+        if let Some((source, mirrors)) = said.mirrored_by(PullKind::Tag) {
+            entry.tag = self.mirrors(prefix, source, mirrors);
         }
         entry
     }
 
-    fn mirrors(&self, prefix: &str, kind: PullKind) -> Option<Vec<Mirror>> {
-        let (source, mirrors) = self.0.mirrored_by(prefix, kind)?;
-        let place = |mirror| Mirror {
+    fn mirrors(&self, prefix: &str, source: &Scope, mirrors: &Mirrors) -> Vec<Mirror> {
+        let place = |mirror: &Scope| Mirror {
             location: substitute(prefix, source, mirror),
             // Judged by the mirror as it is listed, not by what lies below it.
-            insecure: self.is_insecure_mirror(mirror.as_str()),
+            insecure: self.lookup.is_insecure_mirror(mirror.as_str()),
         };
-        Some(mirrors.places.iter().map(place).collect())
-    }
-
-    /// A mirror is listed with its port, so an insecure host without port does not mean it.
-    fn is_insecure_mirror(&self, location: &str) -> bool {
-        scopes_above(location).any(|above| self.0.insecure.contains_key(above.as_ref()))
+        mirrors.places.iter().map(place).collect()
     }
 
     /// Sources whose mirrors in the base are replaced by the cluster's.
     fn replaced(&self, over: &OverBase<'_>) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (prefix, entry) in &over.entries {
+        for (prefix, entry) in over.entries.values() {
+            let said = self.lookup.said(prefix);
             for (kind, mirrors) in [(PullKind::Digest, &entry.digest), (PullKind::Tag, &entry.tag)]
             {
-                let Some((_, ours)) =
-                    self.0.mirrored_by(prefix, kind).filter(|_| !mirrors.is_empty())
-                else {
-                    continue;
-                };
+                let ours = said.mirrored_by(kind).filter(|_| !mirrors.is_empty());
+                let Some((_, ours)) = ours else { continue };
                 let origin = ours.origins.first().cloned().unwrap_or_default();
                 let why = "the host's own registries.conf names other mirrors for it, which these replace.";
                 let fix = "Add the host's mirrors to the object if they are still wanted.";
@@ -110,17 +105,14 @@ impl Cluster<'_> {
 
 /// The base's entries by prefix.
 struct OverBase<'a> {
-    entries: HashMap<&'a str, &'a Entry>,
+    /// The first of several entries with one prefix is the one that counts.
+    entries: ScopeMap<'a, (&'a str, &'a Entry)>,
 }
 
 impl<'a> OverBase<'a> {
     fn of(base: &'a BaseFile) -> Self {
-        let mut entries = HashMap::new();
-        for (prefix, entry) in base.entries() {
-            // The first of several entries with one prefix is the one that counts.
-            entries.entry(prefix).or_insert(entry);
-        }
-        Self { entries }
+        let entries = base.entries().map(|(prefix, entry)| (prefix, (prefix, entry)));
+        Self { entries: entries.collect() }
     }
 
     /// What the base says of `prefix`, rewritten for an entry of its own.
@@ -129,8 +121,9 @@ impl<'a> OverBase<'a> {
             location: if prefix.starts_with("*.") { String::new() } else { prefix.to_owned() },
             ..Entry::default()
         };
-        let covering = names_above(prefix)
-            .filter_map(|above| self.entries.get_key_value(above.as_ref()))
+        let covering = self
+            .entries
+            .above_name(prefix)
             // Of two prefixes of one length the engine takes the wildcard.
             .max_by_key(|(above, _)| (above.len(), above.starts_with("*.")));
         let Some((above, entry)) = covering else { return plain() };
@@ -167,7 +160,7 @@ fn rewrite(prefix: &str, above: &str, location: &str) -> String {
 /// Entries that lead to one place must agree in their flags, or the library refuses the file.
 fn share_flags(entries: &mut BTreeMap<String, Entry>) {
     let mut flags: HashMap<String, (bool, bool)> = HashMap::new();
-    for (prefix, entry) in entries.iter() {
+    for (prefix, entry) in entries.iter().filter(|(_, entry)| entry.insecure || entry.blocked) {
         let shared = flags.entry(entry.place(prefix).to_owned()).or_default();
         *shared = (shared.0 | entry.insecure, shared.1 | entry.blocked);
     }
@@ -180,7 +173,7 @@ fn share_flags(entries: &mut BTreeMap<String, Entry>) {
 
 /// Of two prefixes of one length the engine takes the wildcard, so an entry for a host with one
 /// letter before the wildcard's domain never counts.
-fn ties(entries: &BTreeMap<String, Entry>, meaning: &Meaning) -> Vec<Finding> {
+fn ties(entries: &BTreeMap<String, Entry>, lookup: &Lookup<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (prefix, entry) in entries {
         let is_host = !prefix.contains([':', '/']) && prefix.chars().nth(1) == Some('.');
@@ -192,7 +185,7 @@ fn ties(entries: &BTreeMap<String, Entry>, meaning: &Meaning) -> Vec<Finding> {
         if winner.says_the_same(entry, &wildcard, prefix) {
             continue;
         }
-        let lost = meaning.is_never_contacted(prefix) && !winner.blocked;
+        let lost = lookup.said(prefix).is_never_contacted() && !winner.blocked;
         let severity = if lost { Severity::Error } else { Severity::Warning };
         let why = format!(
             "the engine takes the entry for {wildcard} in its place, because both are equally long."

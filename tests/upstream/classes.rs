@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use image_config_agent::engine::{Level, PullFromMirror};
+use image_config_agent::model::Lookup;
 use image_config_agent::model::config::PullKind;
 use image_config_agent::model::meaning::Source;
 use image_config_agent::model::scope::names_above;
@@ -124,7 +125,7 @@ fn never_contact_not_inherited(case: &Case<'_>, aspect: &Aspect) -> bool {
     };
     let mut above = names_above(&entry.prefix).skip(1);
     !is_listed_blocked(case.line, place)
-        && case.line.meaning.is_never_contacted(place.name())
+        && Lookup::of(&case.line.meaning).said(place.name()).is_never_contacted()
         && !entry.blocked
         && above.any(|name| case.line.meaning.sources.get(name.as_ref()).is_some_and(says_never))
 }
@@ -149,7 +150,7 @@ fn other_kind_hides(case: &Case<'_>, aspect: &Aspect) -> bool {
     let Some((ours, theirs)) = places(case, aspect) else { return false };
     let Some(prefix) = their_prefix(case) else { return false };
     let Some(own) = case.line.meaning.sources.get(prefix) else { return false };
-    let wider = case.line.meaning.mirrored_by(prefix, case.kind());
+    let wider = Lookup::of(&case.line.meaning).said(prefix).mirrored_by(case.kind());
     own.of(case.kind()).places.is_empty()
         && theirs == [case.reference.clone()]
         && wider.is_some_and(|(source, _)| ours == through(case, source) && ours != theirs)
@@ -192,7 +193,8 @@ fn duplicate_mirror(case: &Case<'_>, aspect: &Aspect) -> bool {
 /// The mirrors of a source without port hold for a name with one, and have a path, after which
 /// a port cannot stand; upstream has an entry for that port, which does without them.
 fn port_after_path(case: &Case<'_>, aspect: &Aspect) -> bool {
-    let mirrored = case.line.meaning.mirrored_by(case.reference.name(), case.kind());
+    let lookup = Lookup::of(&case.line.meaning);
+    let mirrored = lookup.said(case.reference.name()).mirrored_by(case.kind());
     *aspect == Aspect::Places
         && case.ours.names().is_none()
         && case.theirs.names() == Some(vec![case.reference])
