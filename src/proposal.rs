@@ -150,10 +150,13 @@ impl Proposal {
             meaning,
             files_of(&self.host.snapshot.namespace_policies),
         );
-        let after = self.engine_files(Engine::Crio).view();
-        findings.extend(after.registries.err().map(|error| overrides::unreadable(&error)));
-        let main = self.engine_files(Engine::Crio).registries_conf;
-        let ours = Registries::parse(&main, &[]);
+        if self.host.has_no_foreign_drop_ins() {
+            return findings;
+        }
+        let after = self.engine_files(Engine::Crio);
+        let ours = Registries::parse(&after.registries_conf, &[]);
+        let all = Registries::parse(&after.registries_conf, &after.drop_ins);
+        findings.extend(all.err().map(|error| overrides::unreadable(&error)));
         let snapshot = &self.host.snapshot;
         let others = snapshot.other_drop_ins.iter().map(|(_, listing)| listing);
         for listing in std::iter::once(&snapshot.drop_ins).chain(others) {
@@ -208,13 +211,13 @@ impl Proposal {
         impact::impact(&self.host.view(), &after, self.host.hides_reloads())
     }
 
-    /// What the guard says (rule H8).
+    /// What the guard says (rule H8); a warning where somebody has accepted the lock-out.
     #[must_use]
-    pub fn lock_outs(&self, root: &Root) -> Vec<Finding> {
+    pub fn lock_outs(&self, root: &Root, is_accepted: bool) -> Vec<Finding> {
         let severity = match self.host.settings.guard {
             Guard::Off => return Vec::new(),
-            Guard::Warn => Severity::Warning,
-            Guard::Enforce => Severity::Error,
+            Guard::Enforce if !is_accepted => Severity::Error,
+            Guard::Enforce | Guard::Warn => Severity::Warning,
         };
         let mut needed = self.host.needed(root);
         needed.extend(self.documents.config.release.iter().map(|(image, origin)| Needed {
@@ -323,6 +326,15 @@ impl HostFiles {
         files.view()
     }
 
+    fn has_no_foreign_drop_ins(&self) -> bool {
+        let ours = &self.settings.paths.search_drop_in;
+        let others = self.snapshot.other_drop_ins.iter().map(|(_, listing)| listing);
+        std::iter::once(&self.snapshot.drop_ins).chain(others).all(|listing| match listing {
+            Listing::Files(files) => files.iter().all(|file| file.path == *ours),
+            Listing::Unreadable(_) => false,
+        })
+    }
+
     fn bases(&self, root: &Root, base: &Base, applied: &Applied) -> Bases {
         let paths = &self.settings.paths;
         let file =
@@ -357,7 +369,8 @@ impl HostFiles {
     }
 
     /// Settings of CRI-O that cannot be read: any of them may name the policy.json it obeys.
-    fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
+    /// Settings of CRI-O that cannot be read, so that nobody knows which policy it obeys.
+    pub fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
         self.snapshot.crio.unreadable.iter().map(|(path, why)| {
             let why = why.lines().next().unwrap_or_default();
             Finding::new(

@@ -1,5 +1,7 @@
 //! `config.openshift.io/v1 Image`.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::document::Document;
@@ -197,7 +199,8 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
         ));
         return None;
     }
-    let mut entries: Vec<Entry> = Vec::with_capacity(strings.len());
+    let mut seen = HashSet::new();
+    let mut entries = Vec::with_capacity(strings.len());
     for (path, text) in strings {
         if !is_domain(text) {
             walk.push(
@@ -211,7 +214,7 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
                 .about(text),
             );
         } else if let Some(entry) = entry(walk, &path, text)
-            && !entries.iter().any(|former| former.scope == entry.scope)
+            && seen.insert(entry.scope.clone())
         {
             entries.push(entry);
         }

@@ -1,5 +1,7 @@
 //! ImageDigestMirrorSet, ImageTagMirrorSet, ImageContentSourcePolicy.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::document::Document;
@@ -64,14 +66,9 @@ fn mirror_set(
     let source = repository(walk, &walk.origin(&source_path), text);
     let strings = walk.strings(item, &format!("{path}.mirrors")).unwrap_or_default();
     let stated = strings.len();
-    let mut mirrors = Vec::with_capacity(stated);
-    for (path, text) in strings {
-        if let Some(mirror) = self::mirror(walk, &path, text)
-            && !mirrors.contains(&mirror)
-        {
-            mirrors.push(mirror);
-        }
-    }
+    let mut seen = HashSet::new();
+    let mirrors = strings.into_iter().filter_map(|(path, text)| mirror(walk, &path, text));
+    let mirrors: Vec<Scope> = mirrors.filter(|mirror| seen.insert(mirror.clone())).collect();
     let source = source?;
     if !source.is_nameable() && !source.is_wildcard() {
         walk.push(never_matches(walk.origin(&source_path), text));
