@@ -150,26 +150,21 @@ impl Proposal {
             meaning,
             files_of(&self.host.snapshot.namespace_policies),
         );
-        if self.host.has_no_foreign_drop_ins() {
-            return findings;
-        }
-        let after = self.engine_files(Engine::Crio);
-        let ours = Registries::parse(&after.registries_conf, &[]);
-        let all = Registries::parse(&after.registries_conf, &after.drop_ins);
-        findings.extend(all.err().map(|error| overrides::unreadable(&error)));
+        let files = self.engine_files(Engine::Crio);
+        let drop_ins = Registries::parse(&File::absent("/"), &files.drop_ins);
+        findings.extend(drop_ins.err().map(|error| overrides::unreadable(&error)));
         let snapshot = &self.host.snapshot;
         let others = snapshot.other_drop_ins.iter().map(|(_, listing)| listing);
-        for listing in std::iter::once(&snapshot.drop_ins).chain(others) {
-            let Ok(ours) = &ours else { break };
+        let foreign = std::iter::once(&snapshot.drop_ins).chain(others).flat_map(files_of);
+        let foreign: Vec<&File> =
+            foreign.filter(|file| file.path != paths.search_drop_in).collect();
+        // What is ours has been read back; it is read once more only if there is a need.
+        if !foreign.is_empty()
+            && let Ok(ours) = Registries::parse(&files.registries_conf, &[])
+        {
             let file = &paths.registries_conf;
-            let foreign = files_of(listing);
-            findings.extend(overrides::drop_ins(
-                meaning,
-                ours,
-                file,
-                &paths.search_drop_in,
-                foreign,
-            ));
+            let search = &paths.search_drop_in;
+            findings.extend(overrides::drop_ins(meaning, &ours, file, search, &foreign));
         }
         findings
     }
@@ -324,15 +319,6 @@ impl HostFiles {
             files.policy.content = Content::Bytes(DEFAULT_POLICY.into());
         }
         files.view()
-    }
-
-    fn has_no_foreign_drop_ins(&self) -> bool {
-        let ours = &self.settings.paths.search_drop_in;
-        let others = self.snapshot.other_drop_ins.iter().map(|(_, listing)| listing);
-        std::iter::once(&self.snapshot.drop_ins).chain(others).all(|listing| match listing {
-            Listing::Files(files) => files.iter().all(|file| file.path == *ours),
-            Listing::Unreadable(_) => false,
-        })
     }
 
     fn bases(&self, root: &Root, base: &Base, applied: &Applied) -> Bases {

@@ -9,13 +9,14 @@ use super::scope_map::ScopeMap;
 #[derive(Debug, Clone)]
 pub struct Lookup<'a> {
     scopes: ScopeMap<'a, Listed<'a>>,
-    /// Those of the scopes that are insecure: mirrors are asked for nothing else.
+    /// The insecure scopes alone: nothing else is asked of mirrors.
     insecure: ScopeMap<'a, ()>,
 }
 
 /// What is said of a scope itself.
 #[derive(Debug, Clone, Default)]
 struct Listed<'a> {
+    is_insecure: bool,
     is_blocked: bool,
     source: Option<(&'a Scope, &'a Source)>,
 }
@@ -32,6 +33,9 @@ impl<'a> Lookup<'a> {
     #[must_use]
     pub fn of(meaning: &'a Meaning) -> Self {
         let mut scopes: ScopeMap<'_, Listed<'_>> = ScopeMap::default();
+        for scope in meaning.insecure.keys() {
+            scopes.entry(scope.as_str()).or_default().is_insecure = true;
+        }
         for scope in meaning.blocked.keys() {
             scopes.entry(scope.as_str()).or_default().is_blocked = true;
         }
@@ -48,13 +52,7 @@ impl<'a> Lookup<'a> {
         Said { above: self.scopes.above_name(name).collect() }
     }
 
-    /// Whether `name` may be reached over plain HTTP or unverified TLS.
-    #[must_use]
-    pub fn is_insecure(&self, name: &str) -> bool {
-        self.insecure.above_name(name).next().is_some()
-    }
-
-    /// Whether a mirror may: it is listed with its port, so an insecure host without port does
+    /// Whether a mirror may be reached over plain HTTP or unverified TLS: it is listed with its port, so an insecure host without port does
     /// not mean it.
     #[must_use]
     pub fn is_insecure_mirror(&self, location: &str) -> bool {
@@ -63,6 +61,12 @@ impl<'a> Lookup<'a> {
 }
 
 impl<'a> Said<'_, 'a> {
+    /// Whether it may be reached over plain HTTP or unverified TLS.
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        self.above.iter().any(|listed| listed.is_insecure)
+    }
+
     /// Whether `blocked` or `NeverContactSource` keeps it from being contacted under this very
     /// name.
     #[must_use]

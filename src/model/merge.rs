@@ -1,6 +1,6 @@
 //! Several mirror lists of one source become one.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Scope;
 
@@ -25,7 +25,7 @@ pub fn merge(source: &Scope, lists: &[&[Scope]]) -> Vec<Scope> {
 }
 
 fn is_without_repeats(list: &[Scope]) -> bool {
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     list.iter().all(|place| seen.insert(place))
 }
 

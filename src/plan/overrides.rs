@@ -13,15 +13,15 @@ pub fn drop_ins(
     ours: &Registries,
     ours_file: &Path,
     search_drop_in: &Path,
-    foreign: &[File],
+    foreign: &[&File],
 ) -> Vec<Finding> {
+    let lookup = Lookup::of(meaning);
     let mut findings = Vec::new();
-    for file in foreign.iter().filter(|file| file.path != search_drop_in) {
+    for file in foreign {
         // One that the engine cannot read breaks every pull: `unreadable` says so.
-        let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(file)) else {
+        let Ok(theirs) = Registries::parse(&File::absent("/"), std::slice::from_ref(*file)) else {
             continue;
         };
-        let lookup = Lookup::of(meaning);
         for entry in theirs.entries() {
             let hidden = hidden(ours, &entry.prefix);
             findings.extend(hidden.filter_map(|(place, hidden)| {

@@ -52,7 +52,7 @@ impl Cluster<'_> {
     fn entry(&self, prefix: &str, base: Entry) -> Entry {
         let said = self.lookup.said(prefix);
         let mut entry = base;
-        entry.insecure |= self.lookup.is_insecure(prefix);
+        entry.insecure |= said.is_insecure();
         if said.is_blocked_place() {
             entry.blocked = true;
             // The engine judges `blocked` by the place that the location leads to.
@@ -159,8 +159,11 @@ fn rewrite(prefix: &str, above: &str, location: &str) -> String {
 
 /// Entries that lead to one place must agree in their flags, or the library refuses the file.
 fn share_flags(entries: &mut BTreeMap<String, Entry>) {
+    if entries.iter().all(|(prefix, entry)| entry.place(prefix) == prefix) {
+        return;
+    }
     let mut flags: HashMap<String, (bool, bool)> = HashMap::new();
-    for (prefix, entry) in entries.iter().filter(|(_, entry)| entry.insecure || entry.blocked) {
+    for (prefix, entry) in entries.iter() {
         let shared = flags.entry(entry.place(prefix).to_owned()).or_default();
         *shared = (shared.0 | entry.insecure, shared.1 | entry.blocked);
     }

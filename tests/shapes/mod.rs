@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 pub enum Shape {
     /// All kinds of entries side by side, some within others.
     Mixed,
-    /// Sources with three mirrors each.
+    /// Sources with two mirrors each.
     Mirrors,
     /// Insecure and blocked registries, repositories and tags.
     Lists,
@@ -91,7 +91,7 @@ fn mirrors(index: usize) -> Set {
     let mirror = |number: usize| format!("mirror{number}.corp.example:8443/copy/app{index}");
     let policy =
         if index.is_multiple_of(5) { "NeverContactSource" } else { "AllowContactingSource" };
-    (source, (0..3).map(mirror).collect(), policy)
+    (source, (0..2).map(mirror).collect(), policy)
 }
 
 fn listed(lists: &mut Lists, index: usize) {

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use image_config_agent::engine::{Level, PullFromMirror};
-use image_config_agent::model::Lookup;
 use image_config_agent::model::config::PullKind;
 use image_config_agent::model::meaning::Source;
 use image_config_agent::model::scope::names_above;
 use image_config_agent::model::scope::substitute;
-use image_config_agent::model::{Reference, Scope};
+use image_config_agent::model::{Lookup, Reference, Scope};
 
 use serde_json::Value;
 
@@ -193,8 +192,8 @@ fn duplicate_mirror(case: &Case<'_>, aspect: &Aspect) -> bool {
 /// The mirrors of a source without port hold for a name with one, and have a path, after which
 /// a port cannot stand; upstream has an entry for that port, which does without them.
 fn port_after_path(case: &Case<'_>, aspect: &Aspect) -> bool {
-    let lookup = Lookup::of(&case.line.meaning);
-    let mirrored = lookup.said(case.reference.name()).mirrored_by(case.kind());
+    let mirrored =
+        Lookup::of(&case.line.meaning).said(case.reference.name()).mirrored_by(case.kind());
     *aspect == Aspect::Places
         && case.ours.names().is_none()
         && case.theirs.names() == Some(vec![case.reference])

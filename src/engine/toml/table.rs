@@ -1,6 +1,7 @@
 //! Headers, keys and values, and the tables they build up.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::scan::Scanner;
@@ -264,24 +265,21 @@ impl<'a> Parser<'a> {
             self.insert(table, key.to_owned(), node);
             return Ok(());
         }
-        let path = join(&self.context, key);
-        let text = key_text(&path);
+        let text = key_text_below(&self.context, key);
         let was_implicit = self.implicit.remove(&text);
         if self.arrays.contains(&text) {
             self.insert(table, key.to_owned(), node);
         } else if !was_implicit {
-            return Err(self.defined(&path, "already"));
+            return Err(self.scanner.error(format!("{text} has been defined already")));
         }
         Ok(())
     }
 
     fn note_type(&mut self, key: &str, is_array: bool) {
         // Under an empty key the library notes the type of the table around it.
-        let text = if key.is_empty() && !self.context.is_empty() {
-            key_text(&self.context)
-        } else {
-            key_text(&join(&self.context, key))
-        };
+        let of_table = key.is_empty() && !self.context.is_empty();
+        let text =
+            if of_table { key_text(&self.context) } else { key_text_below(&self.context, key) };
         if is_array {
             self.arrays.insert(text);
         } else {
@@ -345,19 +343,29 @@ fn inner_table(node: &Node) -> Option<Id> {
     }
 }
 
-fn join(context: &[String], key: &str) -> Vec<String> {
-    context.iter().cloned().chain([key.to_owned()]).collect()
-}
-
 /// A key as it is written, which tells keys apart: parts that are not bare are quoted.
 fn key_text(path: &[String]) -> String {
-    let quoted = |part: &String| {
-        let is_bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        if !part.is_empty() && part.bytes().all(is_bare) {
-            part.clone()
-        } else {
-            format!("{part:?}")
-        }
-    };
-    path.iter().map(quoted).collect::<Vec<_>>().join(".")
+    let mut text = String::new();
+    path.iter().for_each(|part| push_part(&mut text, part));
+    text
+}
+
+/// [`key_text`] of a key in a table.
+fn key_text_below(context: &[String], key: &str) -> String {
+    let mut text = key_text(context);
+    push_part(&mut text, key);
+    text
+}
+
+fn push_part(text: &mut String, part: &str) {
+    if !text.is_empty() {
+        text.push('.');
+    }
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if !part.is_empty() && part.bytes().all(is_bare) {
+        text.push_str(part);
+    } else {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{part:?}");
+    }
 }
