@@ -4,10 +4,11 @@
 //! passed over, and a value of another type than its field's fails the file. A key in two
 //! spellings sets one field twice, in an order that Go's maps leave to chance.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::engine::files::{Fault, Misfit, Problem};
-use crate::engine::toml::{self, Item, Table, Value};
+use crate::engine::toml::{self, Item, Scalar, Table, Value};
 
 /// A file as it is written, with the two generations of its format side by side.
 #[derive(Debug, Default)]
@@ -52,7 +53,7 @@ impl Written {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let mut written = Self::default();
         toml::parse(bytes)
-            .and_then(|table| written.read(&table))
+            .and_then(|document| written.read(document.root()))
             .map_err(|misfit| misfit.into_fault(bytes))?;
         Ok(written)
     }
@@ -68,7 +69,7 @@ impl Written {
             || self.aliases.is_some()
     }
 
-    fn read(&mut self, table: &Table) -> Result<(), Misfit> {
+    fn read(&mut self, table: Table<'_>) -> Result<(), Misfit> {
         each_field(table, |field, item| match field {
             "registry" => set_all(&mut self.registries, item, WrittenRegistry::read),
             "unqualified-search-registries" => set(&mut self.search, item, strings),
@@ -88,7 +89,7 @@ impl WrittenV1 {
         self.search.is_some() || self.insecure.is_some() || self.block.is_some()
     }
 
-    fn read(&mut self, item: &Item) -> Result<(), Misfit> {
+    fn read(&mut self, item: Item<'_>) -> Result<(), Misfit> {
         each_field(table(item)?, |field, item| {
             let list = match field {
                 "search" => &mut self.search,
@@ -105,7 +106,7 @@ impl WrittenV1 {
 }
 
 impl WrittenRegistry {
-    fn read(&mut self, fields: &Table) -> Result<(), Misfit> {
+    fn read(&mut self, fields: Table<'_>) -> Result<(), Misfit> {
         each_field(fields, |field, item| match field {
             "prefix" => set(&mut self.prefix, item, string),
             "mirror" => set_all(&mut self.mirrors, item, WrittenEndpoint::read),
@@ -117,11 +118,11 @@ impl WrittenRegistry {
 }
 
 impl WrittenEndpoint {
-    fn read(&mut self, fields: &Table) -> Result<(), Misfit> {
+    fn read(&mut self, fields: Table<'_>) -> Result<(), Misfit> {
         each_field(fields, |field, item| self.read_field(field, item))
     }
 
-    fn read_field(&mut self, field: &str, item: &Item) -> Result<(), Misfit> {
+    fn read_field(&mut self, field: &str, item: Item<'_>) -> Result<(), Misfit> {
         match field {
             "location" => set(&mut self.location, item, string),
             "insecure" => set(&mut self.insecure, item, boolean),
@@ -133,8 +134,8 @@ impl WrittenEndpoint {
 
 /// Gives each key's folded name and value to `read`.
 fn each_field(
-    table: &Table,
-    mut read: impl FnMut(&str, &Item) -> Result<(), Misfit>,
+    table: Table<'_>,
+    mut read: impl FnMut(&str, Item<'_>) -> Result<(), Misfit>,
 ) -> Result<(), Misfit> {
     table
         .iter()
@@ -143,7 +144,10 @@ fn each_field(
 
 /// The key in lower case. Two characters beyond ASCII fold to a letter of it in Unicode: the
 /// long s and the Kelvin sign.
-fn fold(key: &str) -> String {
+fn fold(key: &str) -> Cow<'_, str> {
+    if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') {
+        return Cow::Borrowed(key);
+    }
     key.chars()
         .map(|c| match c {
             '\u{17f}' => 's',
@@ -156,12 +160,12 @@ fn fold(key: &str) -> String {
 /// Sets a field, which two spellings of one key may do only to the same value.
 fn set<T: PartialEq>(
     field: &mut Option<T>,
-    item: &Item,
-    read: fn(&Item) -> Result<T, Misfit>,
+    item: Item<'_>,
+    read: fn(Item<'_>) -> Result<T, Misfit>,
 ) -> Result<(), Misfit> {
     let value = read(item)?;
     match field {
-        Some(other) if *other != value => Err(Misfit::new(item.offset, Problem::Ambiguous)),
+        Some(other) if *other != value => Err(Misfit::new(item.offset(), Problem::Ambiguous)),
         _ => {
             *field = Some(value);
             Ok(())
@@ -172,63 +176,63 @@ fn set<T: PartialEq>(
 /// Sets a list of tables. Those of a second spelling are read into those of the first.
 fn set_all<T: Default>(
     field: &mut Option<Vec<T>>,
-    item: &Item,
-    read: fn(&mut T, &Table) -> Result<(), Misfit>,
+    item: Item<'_>,
+    read: fn(&mut T, Table<'_>) -> Result<(), Misfit>,
 ) -> Result<(), Misfit> {
-    let tables: Vec<&Table> = match &item.value {
-        Value::Tables(tables) => tables.iter().collect(),
-        Value::Array(items) => items.iter().map(table).collect::<Result<_, _>>()?,
+    let tables: Vec<Table<'_>> = match item.value() {
+        Value::Tables(tables) => tables,
+        Value::Array(items) => items.into_iter().map(table).collect::<Result<_, _>>()?,
         _ => return Err(type_misfit(item, "an array of tables")),
     };
     let entries = field.get_or_insert_with(|| tables.iter().map(|_| T::default()).collect());
     let fits = entries.len() == tables.len();
-    for (entry, table) in entries.iter_mut().zip(&tables) {
+    for (entry, table) in entries.iter_mut().zip(tables) {
         read(entry, table)?;
     }
-    if fits { Ok(()) } else { Err(Misfit::new(item.offset, Problem::Ambiguous)) }
+    if fits { Ok(()) } else { Err(Misfit::new(item.offset(), Problem::Ambiguous)) }
 }
 
 /// Anything but a table is passed over: the library's decoder misses that error.
 fn read_aliases(
     aliases: &mut Option<BTreeMap<String, Option<String>>>,
-    item: &Item,
+    item: Item<'_>,
 ) -> Result<(), Misfit> {
-    let Value::Table(table) = &item.value else { return Ok(()) };
+    let Value::Table(table) = item.value() else { return Ok(()) };
     let aliases = aliases.get_or_insert_default();
     table.iter().try_for_each(|(name, item)| {
-        set(aliases.entry(name.clone()).or_default(), item, string)
+        set(aliases.entry(name.to_owned()).or_default(), item, string)
             .map_err(|misfit| misfit.below(name))
     })
 }
 
-fn type_misfit(item: &Item, expected: &'static str) -> Misfit {
-    Misfit::type_of(item.offset, expected, item.value.kind())
+fn type_misfit(item: Item<'_>, expected: &'static str) -> Misfit {
+    Misfit::type_of(item.offset(), expected, item.type_name())
 }
 
-fn table(item: &Item) -> Result<&Table, Misfit> {
-    match &item.value {
+fn table(item: Item<'_>) -> Result<Table<'_>, Misfit> {
+    match item.value() {
         Value::Table(table) => Ok(table),
         _ => Err(type_misfit(item, "a table")),
     }
 }
 
-fn boolean(item: &Item) -> Result<bool, Misfit> {
-    match item.value {
-        Value::Bool(value) => Ok(value),
+fn boolean(item: Item<'_>) -> Result<bool, Misfit> {
+    match item.value() {
+        Value::Scalar(Scalar::Bool(value)) => Ok(*value),
         _ => Err(type_misfit(item, "true or false")),
     }
 }
 
-fn string(item: &Item) -> Result<String, Misfit> {
-    match &item.value {
-        Value::String(value) => Ok(value.clone()),
+fn string(item: Item<'_>) -> Result<String, Misfit> {
+    match item.value() {
+        Value::Scalar(Scalar::String(value)) => Ok(value.clone()),
         _ => Err(type_misfit(item, "a string")),
     }
 }
 
-fn strings(item: &Item) -> Result<Vec<String>, Misfit> {
-    match &item.value {
-        Value::Array(items) => items.iter().map(string).collect(),
+fn strings(item: Item<'_>) -> Result<Vec<String>, Misfit> {
+    match item.value() {
+        Value::Array(items) => items.into_iter().map(string).collect(),
         _ => Err(type_misfit(item, "an array of strings")),
     }
 }

@@ -14,46 +14,116 @@ mod table;
 pub(super) use table::parse;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// How deep tables and arrays may nest. No file of people comes near it.
 const NESTING_MAX: usize = 128;
 
-/// A table by its keys.
-pub(super) type Table = BTreeMap<String, Item>;
-
-/// A value and the byte at which it starts.
+/// A scalar. Of numbers and dates only the type matters: no key of the engine takes one.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Item {
-    pub(super) offset: usize,
-    pub(super) value: Value,
-}
-
-/// A value. Of numbers and dates only the type matters: no key of the engine takes one.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(super) enum Scalar {
     String(String),
     Bool(bool),
     Integer,
     Float,
     Datetime,
-    Array(Vec<Item>),
-    Table(Table),
-    /// What `[[name]]` headers make, as opposed to an array of inline tables.
-    Tables(Vec<Table>),
 }
 
-impl Value {
+/// A table's place in [`Document`]. As Go's maps, a table that stands in two places is one, and
+/// what is added in one place is there in the other.
+type Id = usize;
+
+/// The table of the whole file.
+const ROOT: Id = 0;
+
+/// What stands at a key, and the byte at which it starts.
+#[derive(Clone)]
+struct Node {
+    offset: usize,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Scalar(Scalar),
+    Array(Rc<[Node]>),
+    Table(Id),
+    Tables(Vec<Id>),
+}
+
+/// A file that has been read: all its tables.
+pub(super) struct Document {
+    tables: Vec<BTreeMap<String, Node>>,
+}
+
+impl Document {
+    pub(super) fn root(&self) -> Table<'_> {
+        Table { document: self, id: ROOT }
+    }
+}
+
+/// A table by its keys.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a> {
+    document: &'a Document,
+    id: Id,
+}
+
+impl<'a> Table<'a> {
+    /// Keys and values in the order of the keys.
+    pub(super) fn iter(self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
+        let document = self.document;
+        let nodes = document.tables.get(self.id).into_iter().flatten();
+        nodes.map(move |(key, node)| (key.as_str(), Item { document, node }))
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Item<'a> {
+    document: &'a Document,
+    node: &'a Node,
+}
+
+/// A value.
+pub(super) enum Value<'a> {
+    Scalar(&'a Scalar),
+    Array(Vec<Item<'a>>),
+    Table(Table<'a>),
+    /// What `[[name]]` headers make, as opposed to an array of inline tables.
+    Tables(Vec<Table<'a>>),
+}
+
+impl<'a> Item<'a> {
+    /// The byte at which it starts.
+    pub(super) fn offset(self) -> usize {
+        self.node.offset
+    }
+
+    pub(super) fn value(self) -> Value<'a> {
+        let document = self.document;
+        let table = |id: &Id| Table { document, id: *id };
+        match &self.node.kind {
+            Kind::Scalar(scalar) => Value::Scalar(scalar),
+            Kind::Array(nodes) => {
+                Value::Array(nodes.iter().map(|node| Item { document, node }).collect())
+            }
+            Kind::Table(id) => Value::Table(table(id)),
+            Kind::Tables(ids) => Value::Tables(ids.iter().map(table).collect()),
+        }
+    }
+
     /// What the type is called in an error.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::String(_) => "a string",
-            Self::Bool(_) => "a boolean",
-            Self::Integer => "an integer",
-            Self::Float => "a float",
-            Self::Datetime => "a date or time",
-            Self::Array(_) => "an array",
-            Self::Table(_) => "a table",
-            Self::Tables(_) => "an array of tables",
+    pub(super) fn type_name(self) -> &'static str {
+        match &self.node.kind {
+            Kind::Scalar(Scalar::String(_)) => "a string",
+            Kind::Scalar(Scalar::Bool(_)) => "a boolean",
+            Kind::Scalar(Scalar::Integer) => "an integer",
+            Kind::Scalar(Scalar::Float) => "a float",
+            Kind::Scalar(Scalar::Datetime) => "a date or time",
+            Kind::Array(_) => "an array",
+            Kind::Table(_) => "a table",
+            Kind::Tables(_) => "an array of tables",
         }
     }
 }

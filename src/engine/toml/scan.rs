@@ -1,6 +1,6 @@
 //! The scanner: blanks, keys and scalar values.
 
-use super::Value;
+use super::Scalar;
 use super::number::{is_datetime, is_float, is_integer};
 use crate::engine::files::Misfit;
 
@@ -129,40 +129,40 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value that is neither array nor inline table.
-    pub(super) fn scalar(&mut self) -> Result<Value, Misfit> {
+    pub(super) fn scalar(&mut self) -> Result<Scalar, Misfit> {
         match self.peek() {
             Some(b'"') if self.rest().starts_with("\"\"\"") => {
-                self.multiline_basic_string().map(Value::String)
+                self.multiline_basic_string().map(Scalar::String)
             }
             Some(b'\'') if self.rest().starts_with("'''") => {
-                self.multiline_literal_string().map(Value::String)
+                self.multiline_literal_string().map(Scalar::String)
             }
-            Some(b'"') => self.basic_string().map(Value::String),
-            Some(b'\'') => self.literal_string().map(Value::String),
+            Some(b'"') => self.basic_string().map(Scalar::String),
+            Some(b'\'') => self.literal_string().map(Scalar::String),
             Some(b'0'..=b'9' | b'+' | b'-') => self.number_or_date(),
-            _ if self.eat("true") => Ok(Value::Bool(true)),
-            _ if self.eat("false") => Ok(Value::Bool(false)),
-            _ if self.eat("inf") || self.eat("nan") => Ok(Value::Float),
+            _ if self.eat("true") => Ok(Scalar::Bool(true)),
+            _ if self.eat("false") => Ok(Scalar::Bool(false)),
+            _ if self.eat("inf") || self.eat("nan") => Ok(Scalar::Float),
             _ => Err(self.unexpected("a value (text needs quotes)")),
         }
     }
 
     /// Takes what the library's lexer takes for one number or date, then checks that it is one.
-    fn number_or_date(&mut self) -> Result<Value, Misfit> {
+    fn number_or_date(&mut self) -> Result<Scalar, Misfit> {
         let start = self.pos;
         let rest = self.rest();
         let signed = self.eat("+") || self.eat("-");
         let value = if signed && (self.eat("inf") || self.eat("nan")) {
-            Value::Float
+            Scalar::Float
         } else if !signed && rest.starts_with(['0']) && self.based_integer() {
-            Value::Integer
+            Scalar::Integer
         } else {
             self.decimal_or_date(signed)
         };
         let text = rest.get(..self.pos - start).unwrap_or_default();
         let valid = match value {
-            Value::Integer => is_integer(text),
-            Value::Float => is_float(text),
+            Scalar::Integer => is_integer(text),
+            Scalar::Float => is_float(text),
             _ => is_datetime(text.trim_end_matches(' ')),
         };
         if valid {
@@ -186,19 +186,19 @@ impl<'a> Scanner<'a> {
         true
     }
 
-    fn decimal_or_date(&mut self, signed: bool) -> Value {
+    fn decimal_or_date(&mut self, signed: bool) -> Scalar {
         let digits = self.take_while(|b| b.is_ascii_digit());
         // All that may follow "0" is a fraction, an exponent or more digits, so no date.
         if !signed && digits != "0" && matches!(self.peek(), Some(b'-' | b':')) {
             self.take_while(|b| b.is_ascii_digit() || b"-:Tt .Zz+".contains(&b));
-            return Value::Datetime;
+            return Scalar::Datetime;
         }
         self.take_while(|b| b.is_ascii_digit() || b == b'_');
         if matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
             self.take_while(|b| b.is_ascii_digit() || b"_.-+eE".contains(&b));
-            return Value::Float;
+            return Scalar::Float;
         }
-        Value::Integer
+        Scalar::Integer
     }
 
     /// Moves on by so many bytes.

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
-use std::rc::Rc;
 
 use super::scan::Scanner;
-use super::{Item, NESTING_MAX, Table, Value};
+use super::{Document, Id, Kind, NESTING_MAX, Node, ROOT};
 use crate::engine::files::Misfit;
 
 /// Reads a whole file.
@@ -15,34 +14,13 @@ use crate::engine::files::Misfit;
 ///
 /// # Errors
 /// The first place that does not follow the grammar, by its byte in `bytes`.
-pub(in crate::engine) fn parse(bytes: &[u8]) -> Result<Table, Misfit> {
+pub(in crate::engine) fn parse(bytes: &[u8]) -> Result<Document, Misfit> {
     const MARKS: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
     let mark = MARKS.iter().find(|mark| bytes.starts_with(mark)).map_or(0, |mark| mark.len());
     let text = bytes.get(mark..).unwrap_or_default();
     Scanner::new(text)
         .and_then(|scanner| Parser::new(scanner, mark).document())
         .map_err(|misfit| misfit.shifted(mark))
-}
-
-/// A table's place in [`Parser::tables`]. As Go's maps, a table that stands in two places is
-/// one, and what is added in one place is there in the other.
-type Id = usize;
-
-/// The table of the whole file.
-const ROOT: Id = 0;
-
-#[derive(Clone)]
-struct Node {
-    offset: usize,
-    kind: Kind,
-}
-
-#[derive(Clone)]
-enum Kind {
-    Scalar(Value),
-    Array(Rc<[Node]>),
-    Table(Id),
-    Tables(Vec<Id>),
 }
 
 struct Parser<'a> {
@@ -73,11 +51,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn document(mut self) -> Result<Table, Misfit> {
+    fn document(mut self) -> Result<Document, Misfit> {
         loop {
             self.scanner.skip_lines();
             match self.scanner.peek() {
-                None => return Ok(self.tree(ROOT)),
+                None => return Ok(Document { tables: self.tables }),
                 Some(b'[') => self.header()?,
                 Some(_) => {
                     let path = self.key("=")?;
@@ -315,22 +293,6 @@ impl<'a> Parser<'a> {
 
     fn defined(&self, path: &[String], how: &str) -> Misfit {
         self.scanner.error(format!("{} has been defined {how}", key_text(path)))
-    }
-
-    /// A table with all that is in it, as a value.
-    fn tree(&self, table: Id) -> Table {
-        let nodes = self.tables.get(table).into_iter().flatten();
-        nodes.map(|(key, node)| (key.clone(), self.item(node))).collect()
-    }
-
-    fn item(&self, node: &Node) -> Item {
-        let value = match &node.kind {
-            Kind::Scalar(value) => value.clone(),
-            Kind::Array(items) => Value::Array(items.iter().map(|item| self.item(item)).collect()),
-            Kind::Table(table) => Value::Table(self.tree(*table)),
-            Kind::Tables(tables) => Value::Tables(tables.iter().map(|t| self.tree(*t)).collect()),
-        };
-        Item { offset: node.offset, value }
     }
 }
 
