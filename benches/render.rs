@@ -49,7 +49,7 @@ impl Measurement for ProcessorTime {
     }
 
     fn formatter(&self) -> &dyn ValueFormatter {
-        (&WallTime).formatter()
+        WallTime.formatter()
     }
 }
 

@@ -125,10 +125,17 @@ impl Answer {
         }
     }
 
-    /// Whether what was asked for happens under this very name.
+    /// Whether what was asked for happens. Where the name can mean several images, or is read
+    /// in another way by CRI-O, that is: whether any of the candidates is pulled, and the
+    /// short-name mode does not refuse to choose.
     #[must_use]
     pub fn is_yes(&self) -> bool {
-        self.verdict == Verdict::Allowed
+        let is_refused = |short_name: &Value| short_name.get("refused") == Some(&json!(true));
+        match (&self.details.short_name, self.candidates.as_slice()) {
+            (Some(short_name), _) if is_refused(short_name) => false,
+            (_, []) => self.verdict == Verdict::Allowed,
+            (_, candidates) => candidates.iter().any(Self::is_yes),
+        }
     }
 }
 
@@ -277,7 +284,10 @@ impl Host<'_> {
                 answer.candidates =
                     candidates.map(|one| self.pull_reference(&one.to_string(), one)).collect();
             }
-            Err(error) => answer.details.notes.push(error.to_string()),
+            Err(error) => {
+                answer.details.short_name = Some(json!({"refused": true}));
+                answer.details.notes.push(error.to_string());
+            }
         }
     }
 

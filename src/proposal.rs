@@ -206,13 +206,13 @@ impl Proposal {
         impact::impact(&self.host.view(), &after, self.host.hides_reloads())
     }
 
-    /// What the guard says (rule H8).
+    /// What the guard says (rule H8); a warning where somebody has accepted the lock-out.
     #[must_use]
-    pub fn lock_outs(&self, root: &Root) -> Vec<Finding> {
+    pub fn lock_outs(&self, root: &Root, is_accepted: bool) -> Vec<Finding> {
         let severity = match self.host.settings.guard {
             Guard::Off => return Vec::new(),
-            Guard::Warn => Severity::Warning,
-            Guard::Enforce => Severity::Error,
+            Guard::Enforce if !is_accepted => Severity::Error,
+            Guard::Enforce | Guard::Warn => Severity::Warning,
         };
         let mut needed = self.host.needed(root);
         needed.extend(self.documents.config.release.iter().map(|(image, origin)| Needed {
@@ -355,7 +355,8 @@ impl HostFiles {
     }
 
     /// Settings of CRI-O that cannot be read: any of them may name the policy.json it obeys.
-    fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
+    /// Settings of CRI-O that cannot be read, so that nobody knows which policy it obeys.
+    pub fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
         self.snapshot.crio.unreadable.iter().map(|(path, why)| {
             let why = why.lines().next().unwrap_or_default();
             Finding::new(

@@ -28,15 +28,6 @@ pub enum Guard {
     Off,
 }
 
-/// What is done to the engine after its files changed (rule X2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Runtime {
-    /// The unit of CRI-O is reloaded or restarted as needed.
-    Systemd,
-    /// Nothing: there is none, or somebody else does it.
-    None,
-}
-
 /// All settings, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -48,8 +39,6 @@ pub struct Settings {
     pub guard: Guard,
     /// Images that the host cannot live without, beside those found on it.
     pub guard_images: Vec<String>,
-    /// What is done to the engine; none where the root decides.
-    pub runtime: Option<Runtime>,
 }
 
 impl Default for Settings {
@@ -59,7 +48,6 @@ impl Default for Settings {
             trusted_ca_namespace: "openshift-config".to_owned(),
             guard: Guard::default(),
             guard_images: Vec::new(),
-            runtime: None,
         }
     }
 }
@@ -82,7 +70,7 @@ impl Key {
 }
 
 /// Every setting there is.
-pub const KEYS: [Key; 15] = [
+pub const KEYS: [Key; 14] = [
     Key {
         name: "trusted_ca_namespace",
         about: "namespace of the ConfigMap that additionalTrustedCA names",
@@ -97,11 +85,6 @@ pub const KEYS: [Key; 15] = [
         name: "guard_images",
         about: "images that the host cannot live without (a list; comma-separated in flags)",
         set: |s, v| list(v).map(|images| s.guard_images = images),
-    },
-    Key {
-        name: "runtime",
-        about: "systemd or none: what is done to the engine",
-        set: |s, v| runtime(v).map(|runtime| s.runtime = Some(runtime)),
     },
     Key {
         name: "paths.policy",
@@ -287,14 +270,6 @@ fn guard(value: &Value) -> Result<Guard, &'static str> {
     }
 }
 
-fn runtime(value: &Value) -> Result<Runtime, &'static str> {
-    match value.as_str() {
-        Some("systemd") => Ok(Runtime::Systemd),
-        Some("none") => Ok(Runtime::None),
-        _ => Err("write systemd or none"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,11 +334,19 @@ mod tests {
         for key in KEYS {
             let value = match key.name {
                 "guard" => "off",
-                "runtime" => "none",
                 _ => "/x",
             };
             let settings = load(&[], &[(&key.variable(), value)], &[]).unwrap();
             assert_ne!(settings, Settings::default(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let document = std::fs::read_to_string("docs/settings.md").unwrap();
+        for key in KEYS {
+            let row = format!("| `{}` | `{}` | {} |", key.name, key.variable(), key.about);
+            assert!(document.contains(&row), "{row}");
         }
     }
 }

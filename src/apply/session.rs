@@ -110,19 +110,6 @@ impl<'r> Session<'r> {
         self.execute(Planned { edits, ..Planned::default() }).map(drop)
     }
 
-    /// Ends the hold of a rollback (`retry`); false where there is none.
-    ///
-    /// # Errors
-    /// As [`Session::apply`].
-    pub fn release_hold(&self) -> Result<bool, ApplyError> {
-        if held(self.root)?.is_none() {
-            return Ok(false);
-        }
-        let edits = vec![Edit { path: held_file(), put: Put::Nothing }];
-        self.execute(Planned { edits, ..Planned::default() })?;
-        Ok(true)
-    }
-
     fn execute(&self, planned: Planned) -> Result<Outcome, ApplyError> {
         let Planned { edits, remove_dirs, mut outcome } = planned;
         if edits.is_empty() && remove_dirs.is_empty() {

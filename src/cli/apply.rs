@@ -64,8 +64,8 @@ impl Apply {
         documents: Documents,
     ) -> anyhow::Result<Proposal> {
         let mut proposal = Proposal::of(root, host, documents)?;
-        if proposal.is_applicable() && !self.accept_lockout {
-            let lock_outs = proposal.lock_outs(root);
+        if proposal.is_applicable() {
+            let lock_outs = proposal.lock_outs(root, self.accept_lockout);
             proposal.findings.extend(lock_outs);
         }
         if proposal.is_applicable() && !self.retry {

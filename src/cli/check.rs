@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use image_config_agent::check::{Answer, Host, Verdict, import};
 use image_config_agent::engine::ShortNameMode;
-use image_config_agent::model::Origin;
+use image_config_agent::model::finding::printable;
+use image_config_agent::model::{Finding, Origin};
 use image_config_agent::proposal::{Documents, Engine, HostFiles, Input, Proposal};
 
 use super::{Exit, FormatArgs, HostArgs, output};
@@ -58,6 +59,11 @@ impl Check {
         let engine = if self.engine == "podman" { Engine::Podman } else { Engine::Crio };
         let (files, crio_mode, meaning, findings) = if input.paths.is_empty() {
             let host = HostFiles::read(&root, &settings);
+            let unreadable: Vec<Finding> = host.unreadable_settings().collect();
+            output::findings(&unreadable);
+            if !unreadable.is_empty() {
+                return Ok(Exit::Error);
+            }
             let mode = host.snapshot.crio.short_name_mode.clone();
             (host.engine_files(engine), mode, None, Vec::new())
         } else {
@@ -164,7 +170,8 @@ fn text(answer: &Answer, depth: usize) -> String {
     }
     lines.extend(answer.errors.iter().map(|error| format!("  error: {error}")));
     lines.extend(answer.details.notes.iter().map(|note| format!("  note: {note}")));
-    let mut text: String = lines.iter().map(|line| format!("{indent}{line}\n")).collect();
+    let line = |line: &String| format!("{indent}{}\n", printable(line));
+    let mut text: String = lines.iter().map(line).collect();
     if let Some(short_name) = &answer.details.short_name {
         let part = |name: &str| short_name.get(name).and_then(|v| v.as_str()).unwrap_or_default();
         let refused = short_name.get("refused").and_then(serde_json::Value::as_bool);
@@ -184,7 +191,10 @@ fn text(answer: &Answer, depth: usize) -> String {
 }
 
 fn verdict(answer: &Answer) -> &'static str {
+    let has_other_meanings = !answer.candidates.is_empty() || answer.details.short_name.is_some();
     match answer.verdict {
+        _ if has_other_meanings && answer.is_yes() => "allowed, as one of what it can mean",
+        _ if has_other_meanings => "refused, whatever it can mean",
         Verdict::Allowed if answer.details.signature_required => "allowed, if it is signed",
         Verdict::Allowed => "allowed",
         Verdict::Rejected => "rejected",

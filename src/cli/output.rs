@@ -5,6 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use image_config_agent::apply::{ChangeKind, Outcome};
+use image_config_agent::model::finding::printable;
 use image_config_agent::model::{Finding, Severity};
 use image_config_agent::plan::Impact;
 use image_config_agent::proposal::Proposal;
@@ -41,9 +42,13 @@ pub fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
+/// How many findings are printed for people, the gravest first.
+const MOST_FINDINGS: usize = 500;
+
 /// Prints findings to standard error.
 pub fn findings(findings: &[Finding]) {
-    for finding in findings {
+    let mut lines = String::new();
+    for finding in findings.iter().take(MOST_FINDINGS) {
         let color = match finding.severity {
             Severity::Error => AnsiColor::Red,
             Severity::Warning => AnsiColor::Yellow,
@@ -52,8 +57,16 @@ pub fn findings(findings: &[Finding]) {
         let style = Style::new().fg_color(Some(color.into()));
         let text = finding.to_string();
         let (severity, rest) = text.split_once(':').unwrap_or(("", &text));
-        note(&format!("{style}{severity}{style:#}:{rest}"));
+        // Writing to a String cannot fail.
+        let _ = std::fmt::Write::write_fmt(
+            &mut lines,
+            format_args!("{style}{severity}{style:#}:{rest}\n"),
+        );
     }
+    if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+        lines.push_str(&format!("and {more} more; -o json has them all\n"));
+    }
+    let _ = anstream::stderr().lock().write_all(lines.as_bytes());
 }
 
 /// Prints findings to standard error, but for mere information.
@@ -82,7 +95,8 @@ pub fn diff(text: &str) -> anyhow::Result<()> {
             _ => None,
         };
         let style = Style::new().fg_color(color.map(Into::into));
-        coloured += &format!("{style}{line}{style:#}\n");
+        let line: Vec<String> = line.split('\t').map(printable).collect();
+        coloured += &format!("{style}{}{style:#}\n", line.join("\t"));
     }
     print(&coloured)
 }

@@ -32,7 +32,7 @@ impl Plan {
         if !proposal.is_applicable() {
             return self.refuse(&proposal);
         }
-        let lock_outs = proposal.lock_outs(&root);
+        let lock_outs = proposal.lock_outs(&root, false);
         proposal.findings.extend(lock_outs);
         let hold = proposal.hold(&root, Severity::Warning)?;
         proposal.findings.extend(hold);

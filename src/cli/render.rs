@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use image_config_agent::host::{Owner, Root};
 use image_config_agent::proposal::Proposal;
 
 use super::{Exit, HostArgs, InputArgs, output};
@@ -11,7 +12,7 @@ use super::{Exit, HostArgs, InputArgs, output};
 /// Prints or writes the files.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: image-config-agent render -f examples/mirroring/input -o /tmp/files"
+    after_help = "Example: image-config-agent render -f examples/mirroring/input -o rendered"
 )]
 pub struct Render {
     #[command(flatten)]
@@ -31,9 +32,10 @@ impl Render {
         if !proposal.is_applicable() {
             return Ok(Exit::Error);
         }
+        let output = self.output.as_deref().map(open).transpose()?;
         for (path, _) in proposal.files.iter() {
             let Some(bytes) = proposal.content(path) else { continue };
-            match &self.output {
+            match &output {
                 Some(directory) => write(directory, path, bytes)?,
                 None => print(path, bytes)?,
             }
@@ -42,14 +44,25 @@ impl Render {
     }
 }
 
-/// Absolute paths are mirrored below the directory (rule X1).
-fn write(directory: &Path, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let below = path.strip_prefix("/").unwrap_or(path);
-    let target = directory.join(below);
-    let parent = target.parent().unwrap_or(directory);
-    std::fs::create_dir_all(parent)
-        .with_context(|| format!("cannot create {}", parent.display()))?;
-    std::fs::write(&target, bytes).with_context(|| format!("cannot write {}", target.display()))
+/// Absolute paths are mirrored below the directory (rule X1). No link leads out of it, and none
+/// is written through: what stands at a path is replaced.
+fn write(directory: &Root, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    for missing in directory.way_to(path)?.1 {
+        directory.make_dir(&missing)?;
+    }
+    let mut staged = path.as_os_str().to_owned();
+    staged.push(".new");
+    let staged = PathBuf::from(staged);
+    directory.remove(&staged)?;
+    directory.create(&staged, bytes, 0o644, Owner::ours())?;
+    directory.rename(&staged, path)?;
+    Ok(())
+}
+
+fn open(directory: &Path) -> anyhow::Result<Root> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(Root::open(directory)?)
 }
 
 fn print(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

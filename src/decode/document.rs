@@ -76,7 +76,7 @@ fn unreadable(file: &str, problem: &str) -> Finding {
 /// of a typed list leave out.
 fn unfold(
     file: &str,
-    value: Value,
+    mut value: Value,
     item_of: Option<(&str, &str)>,
     documents: &mut Vec<Document>,
     findings: &mut Vec<Finding>,
@@ -94,13 +94,15 @@ fn unfold(
         return;
     }
     if let Some(item_kind) = kind.strip_suffix("List") {
-        let Some(Value::Array(items)) = value.get("items") else {
+        // Taken out, not copied: lists of lists must not cost a copy a level.
+        let items = value.get_mut("items").map(Value::take);
+        let Some(Value::Array(items)) = items else {
             findings.push(unreadable(file, "a list in it has no items"));
             return;
         };
         let item_of = (!item_kind.is_empty()).then_some((api_version.as_str(), item_kind));
         for item in items {
-            unfold(file, item.clone(), item_of, documents, findings);
+            unfold(file, item, item_of, documents, findings);
         }
         return;
     }

@@ -1,6 +1,6 @@
 //! `config.openshift.io/v1 Image`.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
@@ -199,8 +199,8 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
         ));
         return None;
     }
-    let mut entries: Vec<Entry> = Vec::with_capacity(strings.len());
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
+    let mut entries = Vec::with_capacity(strings.len());
     for (path, text) in strings {
         if !is_domain(text) {
             walk.push(
@@ -214,7 +214,7 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
                 .about(text),
             );
         } else if let Some(entry) = entry(walk, &path, text)
-            && seen.insert(text)
+            && seen.insert(entry.scope.clone())
         {
             entries.push(entry);
         }

@@ -17,11 +17,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
     if text.contains('\0') {
         return Err("it contains NUL characters".to_owned());
     }
-    // JSON that is one value is taken as JSON; all else, streams of JSON too, is read as YAML.
-    if text.trim_start().starts_with('{')
-        && let Ok(Unambiguous(value)) = serde_json::from_str(text)
-    {
-        return Ok(vec![value]);
+    // One JSON value, or one after the other, is taken as JSON; all else is read as YAML.
+    if text.trim_start().starts_with('{') {
+        let values = serde_json::Deserializer::from_str(text).into_iter::<Unambiguous>();
+        let values: Result<Vec<Value>, _> =
+            values.map(|value| value.map(|Unambiguous(value)| value)).collect();
+        if let Ok(values) = values {
+            return Ok(values);
+        }
     }
     serde_saphyr::from_multiple_with_options(text, yaml_options()).map_err(|error| explain(&error))
 }

@@ -99,6 +99,11 @@ type Problem = (&'static str, &'static str, &'static str);
 
 const MEND_PEM: &str = "Write the registry's CA certificates in PEM as the value.";
 const NOT_TEXT: Problem = ("InvalidCaPem", "the value is not text.", MEND_PEM);
+const CONTROL: Problem = (
+    "InvalidCaPem",
+    "the value holds control characters, which could steer a terminal that shows it.",
+    "Put nothing but PEM there.",
+);
 const DAMAGED: Problem = ("InvalidCaPem", "a certificate in the value is damaged.", MEND_PEM);
 const NO_CERTIFICATE: Problem = ("InvalidCaPem", "the value holds no PEM certificate.", MEND_PEM);
 const PRIVATE_KEY: Problem = (
@@ -112,6 +117,9 @@ const PRIVATE_KEY: Problem = (
 fn check_pem(text: &str) -> Result<(), Problem> {
     if text.contains("PRIVATE KEY-----") {
         return Err(PRIVATE_KEY);
+    }
+    if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(CONTROL);
     }
     let mut certificates = 0;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {

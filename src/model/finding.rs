@@ -98,12 +98,40 @@ impl fmt::Display for Finding {
             Severity::Warning => "warning",
             Severity::Info => "info",
         };
-        write!(f, "{severity}: {}", self.origin)?;
+        write!(f, "{severity}: {}", printable(&self.origin.to_string()))?;
         if let Some(value) = &self.value {
-            // Debug escapes what a hostile document could use to forge lines of a log.
-            write!(f, ": {value:?}")?;
+            write!(f, ": {:?}", shortened(value))?;
         }
-        write!(f, ": {} {} [{}]", self.why, self.fix, self.name)
+        write!(f, ": {} {} [{}]", printable(&self.why), printable(&self.fix), self.name)
+    }
+}
+
+/// `text` with everything escaped that could forge a line of a log, steer a terminal, or turn
+/// the direction of what follows: what documents and hosts say is hostile until it is printed.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let is_harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) {
+            printable.extend(c.escape_default());
+        } else {
+            printable.push(c);
+        }
+    }
+    printable
+}
+
+/// The most characters of a value that a line shows.
+const MOST_SHOWN: usize = 300;
+
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
+        None => value.to_owned(),
     }
 }
 

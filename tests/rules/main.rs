@@ -11,5 +11,6 @@ mod commands;
 mod docs;
 mod documents;
 mod foreign;
+mod hostile;
 mod plan;
 mod render;
