@@ -64,9 +64,10 @@ pub fn render(documents: &[String], root: &Path, out: &Path) {
     assert_eq!(output.status.code(), Some(0), "render: {}", text(&output.stderr));
 }
 
-/// Asks what the files below `root` make of a pull of `reference`.
+/// Asks what the files below `root` make of a pull of `reference` by podman: CRI-O would refuse to
+/// choose between two search registries.
 pub fn check(root: &Path, reference: &str) -> Answer {
-    ask(root, &[reference])
+    ask(root, &["--for", "podman", reference])
 }
 
 /// Asks what the files below `root` make of a push to `reference`.
