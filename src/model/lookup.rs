@@ -52,8 +52,8 @@ impl<'a> Lookup<'a> {
         Said { above: self.scopes.above_name(name).collect() }
     }
 
-    /// Whether a mirror may be reached over plain HTTP or unverified TLS: it is listed with its port, so an insecure host without port does
-    /// not mean it.
+    /// Whether a mirror may be reached over plain HTTP or unverified TLS: it is listed with its
+    /// port, so an insecure host without port does not mean it.
     #[must_use]
     pub fn is_insecure_mirror(&self, location: &str) -> bool {
         self.insecure.above_scope(location).next().is_some()
