@@ -9,11 +9,15 @@
 pub mod apply;
 pub mod check;
 pub mod decode;
+pub mod driver;
 pub mod engine;
 pub mod host;
+pub mod machine;
 pub mod model;
 pub mod plan;
 pub mod proposal;
 pub mod render;
+pub mod report;
+pub mod runtime;
 pub mod settings;
 pub mod source;

@@ -370,7 +370,8 @@ impl HostFiles {
     }
 
     /// Why CRI-O would not log that it took new files over, if its settings keep it from that.
-    fn hides_reloads(&self) -> Option<&'static str> {
+    #[must_use]
+    pub fn hides_reloads(&self) -> Option<&'static str> {
         let crio = &self.snapshot.crio;
         if matches!(
             crio.log_level.as_deref(),

@@ -2,10 +2,12 @@
 //! later wins. All that is wrong with them is said at once.
 
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::host::{Content, Paths, Root};
+use crate::plan::RuntimeAction;
 
 /// Where drop-in files lie below the root, in the order in which they are read.
 const DIRECTORIES: [&str; 3] = [
@@ -28,6 +30,33 @@ pub enum Guard {
     Off,
 }
 
+/// What becomes of files of ours that others change (rule H9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DriftAction {
+    /// They are put right.
+    #[default]
+    Heal,
+    /// It is said.
+    Report,
+}
+
+/// The engine, and how it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// Whether systemd is asked at all; unset: for the root `/` it is (rule X2).
+    pub is_managed: Option<bool>,
+    /// What the engine is told.
+    pub action: RuntimeAction,
+    /// Its unit.
+    pub unit: String,
+    /// Its socket, below the root.
+    pub socket: PathBuf,
+    /// How long a restart may take until the engine answers.
+    pub restart_deadline: Duration,
+    /// How long a reload may take until the engine confirms it.
+    pub reload_deadline: Duration,
+}
+
 /// All settings, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -39,6 +68,31 @@ pub struct Settings {
     pub guard: Guard,
     /// Images that the host cannot live without, beside those found on it.
     pub guard_images: Vec<String>,
+    /// Files and directories of documents that `run` obeys.
+    pub sources: Vec<PathBuf>,
+    /// The release payload's image, which is never locked out.
+    pub release_image: Option<String>,
+    /// The engine, and how it is told.
+    pub runtime: Runtime,
+    /// What becomes of files of ours that others change.
+    pub drift: DriftAction,
+    /// How long documents must have stayed as they are before they count.
+    pub quiet: Duration,
+    /// How often all is looked at again although nobody said that anything changed.
+    pub recheck: Duration,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            is_managed: None,
+            action: RuntimeAction::default(),
+            unit: "crio.service".to_owned(),
+            socket: PathBuf::from("/var/run/crio/crio.sock"),
+            restart_deadline: Duration::from_secs(90),
+            reload_deadline: Duration::from_secs(15),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -48,6 +102,12 @@ impl Default for Settings {
             trusted_ca_namespace: "openshift-config".to_owned(),
             guard: Guard::default(),
             guard_images: Vec::new(),
+            sources: vec![PathBuf::from("/etc/image-config-agent/cluster.d")],
+            release_image: None,
+            runtime: Runtime::default(),
+            drift: DriftAction::default(),
+            quiet: Duration::from_secs(1),
+            recheck: Duration::from_secs(600),
         }
     }
 }
@@ -58,7 +118,7 @@ pub struct Key {
     pub name: &'static str,
     /// What it is about.
     pub about: &'static str,
-    set: fn(&mut Settings, &Value) -> Result<(), &'static str>,
+    set: fn(&mut Settings, &Value) -> Result<(), String>,
 }
 
 impl Key {
@@ -70,7 +130,7 @@ impl Key {
 }
 
 /// Every setting there is.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 25] = [
     Key {
         name: "trusted_ca_namespace",
         about: "namespace of the ConfigMap that additionalTrustedCA names",
@@ -79,12 +139,82 @@ pub const KEYS: [Key; 14] = [
     Key {
         name: "guard",
         about: "enforce, warn or off: what becomes of a change that would lock the host out",
-        set: |s, v| guard(v).map(|guard| s.guard = guard),
+        set: |s, v| {
+            let words = [("enforce", Guard::Enforce), ("warn", Guard::Warn), ("off", Guard::Off)];
+            word(v, &words).map(|guard| s.guard = guard)
+        },
     },
     Key {
         name: "guard_images",
         about: "images that the host cannot live without (a list; comma-separated in flags)",
         set: |s, v| list(v).map(|images| s.guard_images = images),
+    },
+    Key {
+        name: "source.files",
+        about: "files and directories of documents that the service obeys (a list)",
+        set: |s, v| list(v).map(|paths| s.sources = paths.into_iter().map(PathBuf::from).collect()),
+    },
+    Key {
+        name: "source.quiet_seconds",
+        about: "how long documents must have stayed as they are before they count",
+        set: |s, v| seconds(v).map(|quiet| s.quiet = quiet),
+    },
+    Key {
+        name: "source.recheck_seconds",
+        about: "how often all is looked at again without an occasion",
+        set: |s, v| seconds(v).map(|recheck| s.recheck = recheck),
+    },
+    Key {
+        name: "release_image",
+        about: "the image of the release payload, which is never locked out",
+        set: |s, v| text(v).map(|image| s.release_image = Some(image)),
+    },
+    Key {
+        name: "drift",
+        about: "heal or report: what becomes of our files that others change",
+        set: |s, v| {
+            word(v, &[("heal", DriftAction::Heal), ("report", DriftAction::Report)])
+                .map(|drift| s.drift = drift)
+        },
+    },
+    Key {
+        name: "runtime.manager",
+        about: "systemd or none: who is asked to restart the engine; unset: systemd where the root is /",
+        set: |s, v| {
+            word(v, &[("systemd", true), ("none", false)]).map(|is| s.runtime.is_managed = Some(is))
+        },
+    },
+    Key {
+        name: "runtime.action",
+        about: "restart, reload or auto (the least that a change needs): what the engine is told",
+        set: |s, v| {
+            let words = [
+                ("restart", RuntimeAction::Restart),
+                ("reload", RuntimeAction::Reload),
+                ("auto", RuntimeAction::Auto),
+            ];
+            word(v, &words).map(|action| s.runtime.action = action)
+        },
+    },
+    Key {
+        name: "runtime.unit",
+        about: "the engine's unit",
+        set: |s, v| unit(v).map(|unit| s.runtime.unit = unit),
+    },
+    Key {
+        name: "runtime.socket",
+        about: "the engine's socket",
+        set: |s, v| path(v).map(|path| s.runtime.socket = path),
+    },
+    Key {
+        name: "runtime.restart_seconds",
+        about: "how long a restart may take until the engine answers",
+        set: |s, v| seconds(v).map(|time| s.runtime.restart_deadline = time),
+    },
+    Key {
+        name: "runtime.reload_seconds",
+        about: "how long a reload may take until the engine confirms it",
+        set: |s, v| seconds(v).map(|time| s.runtime.reload_deadline = time),
     },
     Key {
         name: "paths.policy",
@@ -235,7 +365,7 @@ impl Loader {
     fn set(&mut self, from: &str, name: &str, value: &Value) {
         let result = match KEYS.iter().find(|key| key.name == name) {
             Some(key) => (key.set)(&mut self.settings, value),
-            None => Err("no setting has this name"),
+            None => Err("no setting has this name".to_owned()),
         };
         if let Err(problem) = result {
             self.problems.push(format!("{from}: {name}: {problem}"));
@@ -243,30 +373,57 @@ impl Loader {
     }
 }
 
-fn text(value: &Value) -> Result<String, &'static str> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or("write a text")
+fn text(value: &Value) -> Result<String, String> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| "write a text".to_owned())
 }
 
-fn path(value: &Value) -> Result<PathBuf, &'static str> {
+fn path(value: &Value) -> Result<PathBuf, String> {
     let path = PathBuf::from(text(value)?);
     let is_plain =
         path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if path.is_absolute() && is_plain { Ok(path) } else { Err("write an absolute path without ..") }
+    if path.is_absolute() && is_plain {
+        Ok(path)
+    } else {
+        Err("write an absolute path without ..".to_owned())
+    }
 }
 
-fn list(value: &Value) -> Result<Vec<String>, &'static str> {
+fn list(value: &Value) -> Result<Vec<String>, String> {
     match value {
         Value::Array(array) => array.iter().map(text).collect(),
         _ => Ok(text(value)?.split(',').map(|item| item.trim().to_owned()).collect()),
     }
 }
 
-fn guard(value: &Value) -> Result<Guard, &'static str> {
-    match value.as_str() {
-        Some("enforce") => Ok(Guard::Enforce),
-        Some("warn") => Ok(Guard::Warn),
-        Some("off") => Ok(Guard::Off),
-        _ => Err("write enforce, warn or off"),
+/// One of some words, each with what it stands for.
+fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| value.as_str() == Some(word));
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        format!("write {}", words.join(" or "))
+    })
+}
+
+fn unit(value: &Value) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let name = text(value)?;
+    if name.ends_with(".service") && name.chars().all(is_plain) {
+        Ok(name)
+    } else {
+        Err("write the name of a .service".to_owned())
+    }
+}
+
+/// Whole seconds, up to a day, as a number or as a text.
+fn seconds(value: &Value) -> Result<Duration, String> {
+    let number = value.as_integer().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    match number.and_then(|number| u64::try_from(number).ok()) {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("write a number of seconds from 1 to 86400".to_owned()),
     }
 }
 
@@ -334,6 +491,11 @@ mod tests {
         for key in KEYS {
             let value = match key.name {
                 "guard" => "off",
+                "drift" => "report",
+                "runtime.manager" => "none",
+                "runtime.action" => "auto",
+                "runtime.unit" => "x.service",
+                name if name.ends_with("_seconds") => "7",
                 _ => "/x",
             };
             let settings = load(&[], &[(&key.variable(), value)], &[]).unwrap();

@@ -49,6 +49,12 @@ pub(super) struct Ours {
     mode: u32,
 }
 
+impl From<Ours> for Want {
+    fn from(ours: Ours) -> Self {
+        Self::File { bytes: ours.bytes, mode: ours.mode }
+    }
+}
+
 /// A whole set, with its bytes.
 pub(super) type Files = BTreeMap<PathBuf, Ours>;
 
@@ -134,6 +140,23 @@ pub(super) fn plan(
     planned.store_contents(root, now, &next, files)?;
     planned.edits.append(&mut managed);
     planned.record(now, &next)?;
+    Ok(planned)
+}
+
+/// Plans to put `files`, which are of the applied set, back in place; the state stays as it is.
+pub(super) fn replan(root: &Root, now: &State, files: &Files) -> Result<Planned, ApplyError> {
+    let mut planned = Planned::default();
+    let mut managed = Vec::new();
+    for (path, ours) in files {
+        let live = Live::read(root, path)?;
+        let put = put_ours(ours);
+        planned.report(path, &live, &put, true);
+        if !live.is(&put) {
+            planned.keep_foreign(now.applied.set.files.get(path), path, &live);
+            managed.push(Edit { path: path.clone(), put });
+        }
+    }
+    planned.edits.append(&mut managed);
     Ok(planned)
 }
 

@@ -17,17 +17,22 @@ pub struct Drift {
 }
 
 /// What became of a file of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DriftKind {
     /// It is gone.
+    #[error("it is gone")]
     Missing,
     /// It has other bytes.
+    #[error("it has other content")]
     Content,
     /// It has these permission bits.
+    #[error("it has mode {0:o}")]
     Mode(u32),
     /// Something other than a regular file took its place.
+    #[error("it is no regular file any more")]
     NotAFile,
     /// It cannot be read, and why.
+    #[error("it cannot be read: {0}")]
     Unreadable(String),
 }
 

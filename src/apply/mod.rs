@@ -19,9 +19,11 @@ mod transaction;
 
 pub use adopt::adopted;
 pub use base::{Base, Origin};
-pub use drift::{Drift, drift};
+pub use drift::{Drift, DriftKind, drift};
 pub use error::ApplyError;
 pub use outcome::{Change, ChangeKind, Outcome, Warning};
-pub use session::{Request, Session, held, is_interrupted, preview};
-pub use state::{Applied, AppliedSet, Digests, Entry, STATE_DIR};
+pub use session::{
+    Request, Session, given_back, held, is_applied, is_interrupted, one_step_back, preview,
+};
+pub use state::{Applied, AppliedSet, Digests, Entry, STATE_DIR, load_state, save_state};
 pub use transaction::Recovery;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::base::{Origin, copy_of, origins_file};
-use super::change::{Files, Planned, State, entries, files_of, plan, stored_files};
+use super::change::{Files, Planned, State, entries, files_of, plan, replan, stored_files};
 use super::error::ApplyError;
 use super::journal::Journal;
 use super::lock::Lock;
@@ -12,7 +12,7 @@ use super::outcome::{Outcome, Warning};
 use super::state::{AppliedSet, Digests, encode, held_file, load};
 use super::transaction::{Edit, Put, Recovery, commit, recover};
 use crate::host::{Owner, Root};
-use crate::render::FileSet;
+use crate::render::{FileSet, Want};
 
 /// What shall be applied.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,17 @@ impl<'r> Session<'r> {
         self.execute(plan(self.root, &now, &files, next)?).map(Some)
     }
 
+    /// Puts `paths`, which others changed, back to what was applied (rule H9).
+    ///
+    /// # Errors
+    /// As [`Session::apply`].
+    pub fn heal(&self, paths: &[PathBuf]) -> Result<Outcome, ApplyError> {
+        let now = State::load(self.root)?;
+        let mut files = stored_files(self.root, &now.applied.set)?;
+        files.retain(|path, _| paths.contains(path));
+        self.execute(replan(self.root, &now, &files)?)
+    }
+
     /// Gives every path back to the host and forgets everything (rules R1, X3); only what
     /// others wrote over our files stays kept.
     ///
@@ -127,6 +138,47 @@ impl<'r> Session<'r> {
 /// The host or the state cannot be read.
 pub fn preview(root: &Root, request: Request<'_>) -> Result<Outcome, ApplyError> {
     plan_apply(root, request).map(|planned| planned.outcome)
+}
+
+/// Whether what is asked for is what is applied, whatever others did to the files since.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn is_applied(root: &Root, request: Request<'_>) -> Result<bool, ApplyError> {
+    let now = State::load(root)?;
+    let files = files_of(root, &now, request.files, request.keep)?;
+    let set = AppliedSet { digests: Some(request.digests.clone()), files: entries(&files) };
+    Ok(set == now.applied.set)
+}
+
+/// What every path of ours holds after a [`Session::rollback`]; `None` where there is nothing to go back to.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn one_step_back(root: &Root) -> Result<Option<FileSet>, ApplyError> {
+    let now = State::load(root)?;
+    let Some(previous) = &now.previous else { return Ok(None) };
+    let mut set = all_given_back(&now);
+    for (path, ours) in stored_files(root, previous)? {
+        set.insert(path, ours.into());
+    }
+    Ok(Some(set))
+}
+
+/// What every path of ours holds after a [`Session::revert`].
+///
+/// # Errors
+/// The state cannot be read.
+pub fn given_back(root: &Root) -> Result<FileSet, ApplyError> {
+    Ok(all_given_back(&State::load(root)?))
+}
+
+fn all_given_back(now: &State) -> FileSet {
+    let mut set = FileSet::default();
+    for path in now.applied.set.files.keys() {
+        set.insert(path, Want::Base);
+    }
+    set
 }
 
 /// Whether a crash left a transaction half-done, which [`Session::open`] would end.

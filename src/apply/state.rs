@@ -105,6 +105,22 @@ pub(super) fn encode<T: Serialize>(file: &Path, body: &T) -> Result<Vec<u8>, App
     Ok(bytes)
 }
 
+/// Reads a file of the state that no transaction writes; `None` where it is missing.
+///
+/// # Errors
+/// As [`Applied::load`].
+pub fn load_state<T: DeserializeOwned>(root: &Root, file: &Path) -> Result<Option<T>, ApplyError> {
+    load(root, file)
+}
+
+/// Writes such a file, atomically and durably.
+///
+/// # Errors
+/// The disk fails.
+pub fn save_state<T: Serialize>(root: &Root, file: &Path, body: &T) -> Result<(), ApplyError> {
+    Ok(root.replace(file, &encode(file, body)?)?)
+}
+
 /// A file of the state by name.
 pub(super) fn state_file(name: &str) -> PathBuf {
     Path::new(STATE_DIR).join(name)

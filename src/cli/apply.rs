@@ -1,15 +1,22 @@
 //! `apply`, `rollback`, `revert`: what changes a host.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
-use image_config_agent::apply::{Outcome, Recovery, Session, held, is_interrupted};
+use image_config_agent::apply::{Recovery, held, is_interrupted};
+use image_config_agent::driver::control::{self, Request};
+use image_config_agent::driver::{Driver, Once};
 use image_config_agent::host::Root;
-use image_config_agent::model::Severity;
+use image_config_agent::machine::Kind;
+use image_config_agent::model::finding::any_error;
+use image_config_agent::model::{Digests, Severity};
 use image_config_agent::plan::{Impact, RuntimeNeed};
-use image_config_agent::proposal::{Documents, HostFiles, Proposal};
+use image_config_agent::proposal::{Documents, HostFiles, Input, Proposal};
+use image_config_agent::settings::Settings;
 
-use super::{Exit, FormatArgs, HostArgs, InputArgs, output};
+use super::{Exit, FormatArgs, HostArgs, output, status};
 
 /// How long another agent's transaction is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,8 +25,12 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 #[command(after_help = "Example: image-config-agent apply -f cluster.yaml --root /mnt/host")]
 pub struct Apply {
-    #[command(flatten)]
-    input: InputArgs,
+    /// A file or directory of documents, in place of the setting source.files; may be repeated
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// The image of the release payload, which is never locked out
+    #[arg(long, value_name = "REF")]
+    release_image: Option<String>,
     #[command(flatten)]
     host: HostArgs,
     #[command(flatten)]
@@ -35,25 +46,45 @@ pub struct Apply {
 impl Apply {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let (root, settings) = self.host.open()?;
+        if self.files.is_empty() {
+            let request = Request::Apply { accept_lockout: self.accept_lockout };
+            if let Some(answer) = status::ask(&root, &request)? {
+                return status::print(&answer, self.format.is_json());
+            }
+        } else if control::is_running(&root)? {
+            bail!(
+                "an agent is running and obeys its own sources: without -f this command makes it look at \
+                 them now; to apply other documents, stop it first"
+            );
+        }
+        let input = self.input(&settings);
         let host = HostFiles::read(&root, &settings);
-        let documents = host.documents(&self.input.input());
+        let documents = host.documents(&input);
         // What is refused leaves no trace, not even a lock; a change half-done may be what is
         // refused, and is ended first.
-        let refused = self.propose(&root, host, documents.clone())?;
+        let refused = self.propose(&root, host, documents)?;
         if !refused.is_applicable() && !is_interrupted(&root)? {
-            return self.refuse(&refused);
+            let once = Once { findings: refused.findings, ..Once::default() };
+            self.print(&refused.documents.digests, &once)?;
+            return Ok(Exit::Error);
         }
-        let session = Session::open(&root, PATIENCE)?;
-        report_recovery(&session);
-        // Read again under the lock: now nobody else is changing it.
-        let proposal = self.propose(&root, HostFiles::read(&root, &settings), documents)?;
-        if !proposal.is_applicable() {
-            return self.refuse(&proposal);
-        }
-        let impact = proposal.impact();
-        let outcome = session.apply(proposal.request())?;
-        self.print(&proposal, &outcome, Some(&impact))?;
-        Ok(Exit::of(&proposal.findings, Exit::Yes))
+        let digests = refused.documents.digests;
+        let mut driver = Driver::open(&root, settings, input, PATIENCE)?;
+        report_recovery(driver.recovery());
+        let once = Driver::block_on(driver.apply_once(self.accept_lockout, self.retry))?;
+        self.print(&digests, &once)?;
+        Ok(Self::exit_of(&once))
+    }
+
+    fn input(&self, settings: &Settings) -> Input {
+        let paths = if self.files.is_empty() { &settings.sources } else { &self.files };
+        let release_image = self.release_image.as_ref().or(settings.release_image.as_ref());
+        Input { paths: paths.clone(), release_image: release_image.cloned() }
+    }
+
+    /// What the findings do not say is said here.
+    fn exit_of(once: &Once) -> Exit {
+        if any_error(&once.findings) { Exit::Error } else { exit(once) }
     }
 
     /// What the documents mean for the host, and what the guard says of it.
@@ -75,24 +106,22 @@ impl Apply {
         Ok(proposal)
     }
 
-    fn refuse(&self, proposal: &Proposal) -> anyhow::Result<Exit> {
-        self.print(proposal, &Outcome::default(), None)?;
-        Ok(Exit::Error)
-    }
-
-    fn print(
-        &self,
-        proposal: &Proposal,
-        outcome: &Outcome,
-        impact: Option<&Impact>,
-    ) -> anyhow::Result<()> {
+    fn print(&self, digests: &Digests, once: &Once) -> anyhow::Result<()> {
+        let Once { findings, outcome, impact, .. } = once;
         if self.format.is_json() {
-            return output::json(&output::proposal_json(proposal, outcome, impact));
+            let report = output::change_json(findings, digests, outcome, impact.as_ref());
+            return output::json(&report);
         }
-        output::findings(&proposal.findings);
+        output::findings(findings);
         let Some(impact) = impact else { return Ok(()) };
         output::outcome(outcome)?;
-        if outcome.changes.is_empty() { Ok(()) } else { engine_hint(impact) }
+        match once.told {
+            _ if outcome.changes.is_empty() => Ok(()),
+            Some(milliseconds) => {
+                output::print(&format!("the engine was told: {milliseconds} ms\n"))
+            }
+            None => engine_hint(impact),
+        }
     }
 }
 
@@ -107,8 +136,8 @@ fn engine_hint(impact: &Impact) -> anyhow::Result<()> {
     output::print(&format!("CRI-O obeys after: systemctl {verb} crio ({reason})\n"))
 }
 
-fn report_recovery(session: &Session<'_>) {
-    match session.recovery() {
+fn report_recovery(recovery: Recovery) {
+    match recovery {
         Recovery::Nothing => {}
         Recovery::Finished => output::note("an interrupted change was finished first"),
         Recovery::Undone => output::note("an interrupted change was undone first"),
@@ -127,23 +156,36 @@ pub struct Rollback {
 
 impl Rollback {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (root, _) = self.host.open()?;
-        let session = Session::open(&root, PATIENCE)?;
-        report_recovery(&session);
-        let outcome = session.rollback()?;
+        let (root, settings) = self.host.open()?;
+        if let Some(answer) = status::ask(&root, &Request::Rollback)? {
+            return status::print(&answer, self.format.is_json());
+        }
+        let once = step_back(&root, settings, Kind::Rollback)?;
         if self.format.is_json() {
-            output::json(&output::outcome_json(&outcome.unwrap_or_default()))?;
-            return Ok(Exit::Yes);
+            output::json(&output::outcome_json(&once.outcome))?;
+        } else if once.answer.ok && once.outcome.changes.is_empty() {
+            output::print(&format!("{}\n", once.answer.message))?;
+        } else {
+            output::outcome(&once.outcome)?;
+            report_hold(&root)?;
         }
-        match outcome {
-            None => output::print("nothing to do: there is no step to go back\n")?,
-            Some(outcome) => {
-                output::outcome(&outcome)?;
-                report_hold(&root)?;
-            }
-        }
-        Ok(Exit::Yes)
+        Ok(exit(&once))
     }
+}
+
+/// Goes back while no agent runs.
+fn step_back(root: &Root, settings: Settings, kind: Kind) -> anyhow::Result<Once> {
+    let mut driver = Driver::open(root, settings, Input::default(), PATIENCE)?;
+    report_recovery(driver.recovery());
+    Ok(Driver::block_on(driver.step_back_once(kind))?)
+}
+
+fn exit(once: &Once) -> Exit {
+    if once.answer.ok {
+        return Exit::Yes;
+    }
+    output::note(&once.answer.message);
+    Exit::Error
 }
 
 fn report_hold(root: &Root) -> anyhow::Result<()> {
@@ -168,15 +210,16 @@ pub struct Revert {
 
 impl Revert {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (root, _) = self.host.open()?;
-        let session = Session::open(&root, PATIENCE)?;
-        report_recovery(&session);
-        let outcome = session.revert()?;
-        if self.format.is_json() {
-            output::json(&output::outcome_json(&outcome))?;
-        } else {
-            output::outcome(&outcome)?;
+        let (root, settings) = self.host.open()?;
+        if let Some(answer) = status::ask(&root, &Request::Revert)? {
+            return status::print(&answer, self.format.is_json());
         }
-        Ok(Exit::Yes)
+        let once = step_back(&root, settings, Kind::Revert)?;
+        if self.format.is_json() {
+            output::json(&output::outcome_json(&once.outcome))?;
+        } else {
+            output::outcome(&once.outcome)?;
+        }
+        Ok(exit(&once))
     }
 }

@@ -8,6 +8,8 @@ mod generate;
 mod output;
 mod plan;
 mod render;
+mod run;
+mod status;
 mod validate;
 
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use image_config_agent::driver::control::Request;
 use image_config_agent::host::Root;
 use image_config_agent::model::Finding;
 use image_config_agent::model::finding::any_error;
@@ -71,6 +74,19 @@ enum Command {
     Plan(plan::Plan),
     /// Apply documents to a host once, as one transaction
     Apply(apply::Apply),
+    /// Serve: obey documents for as long as the host runs
+    Run(run::Run),
+    /// Say how the host is, and what the running agent does and waits for
+    Status(status::Status),
+    /// Make the running agent change nothing until `release`
+    #[command(after_help = "Example: image-config-agent hold")]
+    Hold(status::Ask),
+    /// Let the running agent change things again
+    #[command(after_help = "Example: image-config-agent release")]
+    Release(status::Ask),
+    /// Make the running agent try again what was undone, rolled back or is contested
+    #[command(after_help = "Example: image-config-agent retry")]
+    Retry(status::Ask),
     /// Go one step back, to the files before the last change
     Rollback(apply::Rollback),
     /// Give every file back to the host
@@ -92,6 +108,11 @@ impl Cli {
             Command::Validate(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Apply(command) => command.run(),
+            Command::Run(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Hold(command) => command.run(&Request::Hold),
+            Command::Release(command) => command.run(&Request::Release),
+            Command::Retry(command) => command.run(&Request::Retry),
             Command::Rollback(command) => command.run(),
             Command::Revert(command) => command.run(),
             Command::Base(command) => command.run(),

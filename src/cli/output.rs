@@ -6,9 +6,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use image_config_agent::apply::{ChangeKind, Outcome};
 use image_config_agent::model::finding::printable;
-use image_config_agent::model::{Finding, Severity};
+use image_config_agent::model::{Digests, Finding, Severity};
 use image_config_agent::plan::Impact;
-use image_config_agent::proposal::Proposal;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -123,12 +122,17 @@ pub fn outcome_json(outcome: &Outcome) -> Value {
 }
 
 /// The same with the documents that it comes from.
-pub fn proposal_json(proposal: &Proposal, outcome: &Outcome, impact: Option<&Impact>) -> Value {
+pub fn change_json(
+    findings: &[Finding],
+    digests: &Digests,
+    outcome: &Outcome,
+    impact: Option<&Impact>,
+) -> Value {
     let mut report = outcome_json(outcome);
     if let Some(object) = report.as_object_mut() {
-        object.insert("digest".into(), json!(proposal.documents.digests.configuration));
+        object.insert("digest".into(), json!(digests.configuration));
         object.insert("impact".into(), json!(impact));
-        object.insert("findings".into(), json!(proposal.findings));
+        object.insert("findings".into(), json!(findings));
     }
     report
 }

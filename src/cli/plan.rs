@@ -39,7 +39,7 @@ impl Plan {
         let outcome = proposal.outcome(&root)?;
         let impact = proposal.impact();
         if self.format.is_json() {
-            output::json(&output::proposal_json(&proposal, &outcome, Some(&impact)))?;
+            output::json(&report(&proposal, &outcome, Some(&impact)))?;
         } else {
             print(&root, &proposal, &outcome, &impact)?;
         }
@@ -49,7 +49,7 @@ impl Plan {
 
     fn refuse(&self, proposal: &Proposal) -> anyhow::Result<Exit> {
         if self.format.is_json() {
-            output::json(&output::proposal_json(proposal, &Outcome::default(), None))?;
+            output::json(&report(proposal, &Outcome::default(), None))?;
         } else {
             output::findings(&proposal.findings);
         }
@@ -92,4 +92,9 @@ fn live(root: &Root, path: &Path) -> Option<Vec<u8>> {
         Content::Bytes(bytes) => Some(bytes),
         Content::Absent | Content::Unreadable(_) => None,
     }
+}
+
+fn report(proposal: &Proposal, outcome: &Outcome, impact: Option<&Impact>) -> serde_json::Value {
+    let digests = &proposal.documents.digests;
+    output::change_json(&proposal.findings, digests, outcome, impact)
 }

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -146,6 +147,23 @@ impl Root {
         }
     }
 
+    /// When the file at `path` last changed in any way; `None` where nothing is.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn changed(&self, path: &Path) -> Result<Option<SystemTime>, HostError> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        let fd = match self.open_at(path, flags) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(HostError::new("look at", path, errno)),
+        };
+        let stat = fstat(&fd).map_err(|errno| HostError::new("look at", path, errno))?;
+        let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
+        let nanoseconds = u32::try_from(stat.st_ctime_nsec).unwrap_or(0);
+        Ok(Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds)))
+    }
+
     /// The names in the directory `path` in byte order; `None` where nothing is.
     ///
     /// # Errors
@@ -167,6 +185,15 @@ impl Root {
         }
         names.sort();
         Ok(Some(names))
+    }
+
+    /// A handle of the directory `path`.
+    ///
+    /// # Errors
+    /// When it is missing, no directory, or out of reach.
+    pub fn open_dir(&self, path: &Path) -> Result<OwnedFd, HostError> {
+        self.open_at(path, OFlag::O_PATH | OFlag::O_DIRECTORY)
+            .map_err(|errno| HostError::new("open", path, errno))
     }
 
     /// Opens what `path` leads to inside the root.

@@ -60,6 +60,20 @@ impl Root {
         fsync(&file).map_err(fail)
     }
 
+    /// Puts `bytes` in place of a file, or makes it, so that after a crash either is there whole.
+    ///
+    /// # Errors
+    /// The file is as it was then.
+    pub fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), HostError> {
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".new");
+        let draft = PathBuf::from(draft);
+        self.remove(&draft)?;
+        self.create(&draft, bytes, 0o644, Owner::ours())?;
+        self.rename(&draft, path)?;
+        self.sync_dir(path.parent().unwrap_or(path)).map(drop)
+    }
+
     /// Opens a file for reading and writing, an empty new one where there is none.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, Tru
 
 /// SHA-256 over the fields that bear on a host's files, in an order of their own: equal over
 /// sources, orders of documents, hosts and versions of the agent (rule D7).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Digests {
     /// Over everything that has a meaning.
     pub configuration: String,

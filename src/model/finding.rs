@@ -1,11 +1,12 @@
 //! Findings: what is wrong with a configuration or worth knowing about it, all of it at once.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much a finding weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing on the host changes.
@@ -17,13 +18,13 @@ pub enum Severity {
 }
 
 /// Where in the documents something stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// `Kind/name`, `Kind/namespace/name`, or the file where no object could be read.
     pub object: String,
     /// The path of the field, as `spec.registrySources.blockedRegistries[2]`; empty for the
     /// object as a whole.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub field: String,
 }
 
@@ -52,12 +53,12 @@ impl fmt::Display for Origin {
 }
 
 /// One finding. It says where, what, why, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
     /// How much it weighs.
     pub severity: Severity,
     /// A stable name in CamelCase, for scripts and for docs/behaviour.md.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Where it stands.
     #[serde(flatten)]
     pub origin: Origin,
@@ -80,7 +81,14 @@ impl Finding {
         why: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { severity, name, origin, value: None, why: why.into(), fix: fix.into() }
+        Self {
+            severity,
+            name: Cow::Borrowed(name),
+            origin,
+            value: None,
+            why: why.into(),
+            fix: fix.into(),
+        }
     }
 
     /// The same finding about `value`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::View;
 use super::probes::{Probe, probes};
@@ -20,6 +20,28 @@ pub enum RuntimeNeed {
     Reload,
     /// To start again.
     Restart,
+}
+
+/// What the engine is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tell {
+    /// To read its files again.
+    Reload,
+    /// To start again.
+    Restart,
+}
+
+/// What the settings want it to be told after a change (rule H3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RuntimeAction {
+    /// To start again, as the OpenShift documents say.
+    #[default]
+    Restart,
+    /// To read its files again.
+    Reload,
+    /// The least that the change needs.
+    Auto,
 }
 
 /// Whether running pods stand in the way of a change.
@@ -65,6 +87,26 @@ fn runtime(before: &View, after: &View, hides_reloads: Option<&str>) -> (Runtime
                 "CRI-O keeps registries.conf in memory, and a reload could not be confirmed: {why}"
             ),
         ),
+    }
+}
+
+/// Whether no pull of any image notices a difference: then nobody need be told, whatever the
+/// settings say (rules H2, H3).
+#[must_use]
+pub fn is_the_same(before: &View, after: &View) -> bool {
+    says_the_same(&before.registries, &after.registries) && before.policy == after.policy
+}
+
+/// What the engine is told, as the settings have it (rule H3).
+#[must_use]
+pub fn tell(impact: &Impact, is_the_same: bool, action: RuntimeAction) -> Option<Tell> {
+    match (action, impact.runtime) {
+        _ if is_the_same => None,
+        (RuntimeAction::Restart, _) | (_, RuntimeNeed::Restart) => Some(Tell::Restart),
+        (RuntimeAction::Auto, RuntimeNeed::None) => None,
+        (RuntimeAction::Reload, _) | (RuntimeAction::Auto, RuntimeNeed::Reload) => {
+            Some(Tell::Reload)
+        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! What the driver must not forget: how far a change is, and whether it shall make any.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{ApplyError, STATE_DIR, load_state, save_state};
+use crate::host::Root;
+use crate::machine::Phase;
+
+/// Kept in the state directory over restarts and reboots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// How far the present change is.
+    pub phase: Phase,
+    /// Somebody said `hold`: nothing is changed until `release` (rule X3).
+    #[serde(default)]
+    pub is_held: bool,
+    /// A reload of a heal was not confirmed: a restart is due (rule H7).
+    #[serde(default)]
+    pub owes_restart: bool,
+    /// What a retry was asked for, until it is applied: the digest that no brake holds.
+    #[serde(default)]
+    pub retry: Option<String>,
+    /// Why the configuration of the last change was undone (rule H5).
+    #[serde(default)]
+    pub undone: Option<String>,
+}
+
+impl Memory {
+    /// Reads it; a new one where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or is of a newer agent.
+    pub fn load(root: &Root) -> Result<Self, ApplyError> {
+        Ok(load_state(root, &file())?.unwrap_or_default())
+    }
+
+    /// Makes it durable; what says nothing needs no file.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn save(&self, root: &Root) -> Result<(), ApplyError> {
+        if *self == Self::default() {
+            root.remove(&file())?;
+            return Ok(());
+        }
+        save_state(root, &file(), self)
+    }
+}
+
+fn file() -> PathBuf {
+    Path::new(STATE_DIR).join("driver.json")
+}

@@ -1,0 +1,444 @@
+//! The driver: the one loop that looks, asks the machine what comes next, and performs it.
+//!
+//! It decides nothing by itself: what documents mean is the model's to say, what a change costs
+//! the plan's, and what follows what the machine's.
+
+pub mod control;
+mod heals;
+mod look;
+mod memory;
+mod once;
+mod requests;
+mod service;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+pub use memory::Memory;
+pub use once::Once;
+pub use service::{Service, ServiceError, run};
+
+use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session, drift};
+use crate::host::Root;
+use crate::machine::{Action, Ending, Event, Kind, Phase};
+use crate::model::{Digests, Finding};
+use crate::plan::Tell;
+use crate::proposal::{HostFiles, Input};
+use crate::report::{EngineState, Facts, LastChange, Status, Waiting};
+use crate::runtime::{self, Confirmation, Runtime};
+use crate::settings::Settings;
+use heals::Heals;
+
+/// How often the watchdog is told that all is well while something is waited for.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Everything that the agent knows while it runs.
+pub struct Driver<'r> {
+    root: &'r Root,
+    session: Session<'r>,
+    settings: Settings,
+    input: Input,
+    runtime: Option<Arc<Runtime>>,
+    memory: Memory,
+    /// As it was written down last.
+    remembered: Memory,
+    heals: Heals,
+    accepts_lockout: bool,
+    /// Whether the status is written: a command that runs once says how it went itself.
+    is_service: bool,
+    /// When [`Event::Due`] is due.
+    due: Option<Instant>,
+    facts: Facts,
+    observed: Option<Digests>,
+    findings: Vec<Finding>,
+    /// Why each managed file exists.
+    reasons: BTreeMap<PathBuf, Vec<String>>,
+    last: Option<LastChange>,
+    outcome: Outcome,
+    waiting: Option<Waiting>,
+    status: Option<Status>,
+}
+
+impl<'r> Driver<'r> {
+    /// Takes the host for itself. Half-done transactions are finished or undone.
+    ///
+    /// # Errors
+    /// Another agent has the host, or the state cannot be read or is of a newer agent.
+    pub fn open(
+        root: &'r Root,
+        settings: Settings,
+        input: Input,
+        patience: Duration,
+    ) -> Result<Self, ApplyError> {
+        let session = Session::open(root, patience)?;
+        let memory = Memory::load(root)?;
+        let runtime = runtime_of(root, &settings);
+        let mut driver = Self {
+            root,
+            session,
+            settings,
+            input,
+            runtime,
+            remembered: memory.clone(),
+            memory,
+            heals: Heals::default(),
+            accepts_lockout: false,
+            is_service: false,
+            due: None,
+            facts: Facts::default(),
+            observed: None,
+            findings: Vec::new(),
+            reasons: BTreeMap::new(),
+            last: None,
+            outcome: Outcome::default(),
+            waiting: None,
+            status: None,
+        };
+        driver.facts.hold = driver.hold_message();
+        Ok(driver)
+    }
+
+    /// What became of a transaction that a crash had left half-done.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.session.recovery()
+    }
+
+    /// Goes on where an earlier process stopped in the middle of a change.
+    pub async fn resume(&mut self) {
+        let phase = std::mem::take(&mut self.memory.phase);
+        let Some(change) = phase.change() else { return };
+        let applied = Applied::load(self.root).map(|applied| applied.set.digests);
+        let at_target = match &change.target {
+            Some(target) => applied.is_ok_and(|digests| digests.as_ref() == Some(target)),
+            // What goes back or heals is done again: twice does no harm.
+            None => false,
+        };
+        tracing::info!(change = ?change.kind, at_target, "going on with an interrupted change");
+        let (phase, action) = phase.resume(at_target);
+        self.memory.phase = phase;
+        self.remember();
+        self.perform(action).await;
+    }
+
+    /// Looks, and does what is to be done, until nothing is or something must be waited for.
+    pub async fn settle(&mut self) {
+        // A change may show that another is due: a heal that a restart is. Never without end.
+        for _ in 0..4 {
+            let is_free = matches!(self.memory.phase, Phase::Idle | Phase::Retelling { .. });
+            if !is_free {
+                break;
+            }
+            let sight = match self.look() {
+                Ok(sight) => sight,
+                Err(error) => {
+                    self.fail(error.to_string());
+                    break;
+                }
+            };
+            let wish = self.wish(&sight).await;
+            let Some(change) = wish else { break };
+            drop(sight);
+            if !self.begin(change).await {
+                break;
+            }
+        }
+        self.report();
+    }
+
+    /// Begins a change and takes it as far as it goes; false where nothing came of it.
+    async fn begin(&mut self, change: crate::machine::Change) -> bool {
+        tracing::info!(kind = ?change.kind, tell = ?change.tell, "a change begins");
+        self.last = Some(LastChange {
+            kind: change.kind,
+            began: Timestamp::now(),
+            target: change.target.clone(),
+            paths: Vec::new(),
+            files_ms: None,
+            engine_ms: None,
+            ending: None,
+        });
+        let before = self.memory.phase.clone();
+        let action = self.step(Event::Begin(change));
+        if let Err(error) = self.save() {
+            // What cannot be written down is not begun.
+            self.memory.phase = before;
+            self.fail(error.to_string());
+            return false;
+        }
+        self.perform(action).await;
+        let ending = self.last.as_ref().and_then(|last| last.ending.as_ref());
+        ending.is_some_and(|ending| matches!(ending, Ending::Done | Ending::Unconfirmed))
+    }
+
+    fn step(&mut self, event: Event) -> Action {
+        let (phase, action) = std::mem::take(&mut self.memory.phase).step(event);
+        self.memory.phase = phase;
+        action
+    }
+
+    /// Performs an action and all that follow from it, until one is to wait or the change ends.
+    async fn perform(&mut self, mut action: Action) {
+        loop {
+            self.report();
+            let event = match action {
+                Action::Nothing => return,
+                Action::Wait(time) => return self.wait(time),
+                Action::Finish(ending) => return self.finish(ending),
+                Action::Change => self.change(),
+                Action::Undo => self.undo(),
+                Action::Tell(tell) => self.tell(tell).await,
+            };
+            action = self.step(event);
+            self.remember();
+        }
+    }
+
+    /// Changes the files.
+    fn change(&mut self) -> Event {
+        let start = Instant::now();
+        let result = match self.memory.phase.change().map(|change| change.kind) {
+            Some(Kind::Apply) => self.apply(),
+            Some(Kind::Heal) => self.heal(),
+            Some(Kind::Rollback) => self.session.rollback().map(Option::unwrap_or_default),
+            Some(Kind::Revert) => self.session.revert(),
+            Some(Kind::Restart) | None => Ok(Outcome::default()),
+        };
+        match result {
+            Ok(outcome) => {
+                self.facts.failure = None;
+                self.note_changes(outcome, start);
+                Event::Changed
+            }
+            Err(error) => Event::NotChanged(error.to_string()),
+        }
+    }
+
+    fn apply(&mut self) -> Result<Outcome, ApplyError> {
+        // Read once more: between the look and now the documents may have changed. What is
+        // applied is what was judged, or the next look begins anew.
+        let sight = self.look()?;
+        let target = self.memory.phase.change().and_then(|change| change.target.clone());
+        if !sight.proposal.is_applicable() || target != self.observed {
+            return Ok(Outcome::default());
+        }
+        let outcome = self.session.apply(sight.proposal.request())?;
+        self.memory.retry = None;
+        self.memory.undone = None;
+        Ok(outcome)
+    }
+
+    fn heal(&mut self) -> Result<Outcome, ApplyError> {
+        let paths = self.healable(&drift(self.root)?);
+        let outcome = self.session.heal(&paths)?;
+        let now = Instant::now();
+        for change in &outcome.changes {
+            self.heals.record(&change.path, now);
+        }
+        Ok(outcome)
+    }
+
+    /// Brings back the files of before; whoever has done so already has nothing to do.
+    fn undo(&mut self) -> Event {
+        let target = self.memory.phase.change().and_then(|change| change.target.clone());
+        let applied = Applied::load(self.root).map(|applied| applied.set.digests);
+        let result = match applied {
+            Ok(digests) if digests.is_some() && digests == target => {
+                self.session.rollback().map(drop)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => Event::Changed,
+            Err(error) => {
+                self.fail(error.to_string());
+                Event::NotChanged(error.to_string())
+            }
+        }
+    }
+
+    /// Tells the engine, and starts what a failed restart left dead.
+    async fn tell(&mut self, tell: Tell) -> Event {
+        let start = Instant::now();
+        let Some(runtime) = self.runtime.clone() else { return Event::Told };
+        let dependents = self.memory.phase.change().map(|change| change.dependents.clone());
+        let result =
+            self.attend(tell_and_start(runtime, tell, dependents.unwrap_or_default())).await;
+        let took = milliseconds(start);
+        if let Some(last) = &mut self.last {
+            last.engine_ms = Some(last.engine_ms.unwrap_or(0).saturating_add(took));
+        }
+        match result {
+            Ok(Confirmation::Confirmed) => {
+                self.facts.engine = EngineState::Ready;
+                Event::Told
+            }
+            Ok(Confirmation::Unconfirmed) => {
+                tracing::warn!("the engine was reloaded, but has not said that it took the files");
+                self.facts.engine = EngineState::Unconfirmed;
+                Event::Unconfirmed
+            }
+            Err(error) => {
+                tracing::warn!("the engine could not be told: {error}");
+                self.facts.engine = EngineState::Failing(error.to_string());
+                Event::NotTold { why: error.to_string(), is_passing: error.is_passing() }
+            }
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let time = jittered(time);
+        self.due = Instant::now().checked_add(time);
+        let what = match &self.memory.phase {
+            Phase::Undoing { .. } => "the old files to go back",
+            _ => "the engine",
+        };
+        self.waiting = Timestamp::now()
+            .checked_add(time)
+            .ok()
+            .map(|until| Waiting { what: format!("another try: {what}"), until });
+        self.report();
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        tracing::info!(?ending, "the change has ended");
+        self.due = None;
+        self.waiting = None;
+        match &ending {
+            Ending::NotChanged(why) => self.facts.failure = Some(why.clone()),
+            Ending::RolledBack(why) => {
+                self.memory.undone = Some(why.clone());
+                self.facts.failure = None;
+            }
+            Ending::Unconfirmed => self.memory.owes_restart = true,
+            Ending::Done | Ending::StillFailing(_) => self.facts.failure = None,
+        }
+        let was_restarted = self.last.as_ref().is_some_and(|last| last.kind == Kind::Restart);
+        if ending == Ending::Done && was_restarted {
+            self.memory.owes_restart = false;
+        }
+        self.facts.ending = Some(ending.clone());
+        if let Some(last) = &mut self.last {
+            last.ending = Some(ending);
+        }
+        self.remember();
+        // What is applied now, and whether it is what the documents mean.
+        if let Err(error) = self.look() {
+            self.fail(error.to_string());
+        }
+        self.report();
+    }
+
+    /// Writes down how far the change is. Where that fails the journal and the next look put
+    /// things right after a crash; it is said.
+    fn remember(&mut self) {
+        if let Err(error) = self.save() {
+            self.fail(error.to_string());
+        }
+    }
+
+    fn save(&mut self) -> Result<(), ApplyError> {
+        let mut memory = self.memory.clone();
+        if let Phase::Changing(change) = &memory.phase
+            && change.tell.is_none()
+        {
+            // Nothing follows the files: their journal remembers all that there is to it.
+            memory.phase = Phase::Idle;
+        }
+        if memory != self.remembered {
+            memory.save(self.root)?;
+            self.remembered = memory;
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, why: String) {
+        tracing::error!("{why}");
+        self.facts.failure = Some(why);
+    }
+
+    fn note_changes(&mut self, outcome: Outcome, start: Instant) {
+        for change in &outcome.changes {
+            tracing::info!(path = %change.path.display(), kind = ?change.kind, "a file changed");
+        }
+        for warning in &outcome.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some(last) = &mut self.last {
+            last.paths = outcome.changes.iter().map(|change| change.path.clone()).collect();
+            last.files_ms = Some(milliseconds(start));
+        }
+        self.outcome = outcome;
+    }
+
+    /// Waits for `work`, and goes on telling the watchdog that all is well: every work has a
+    /// deadline of its own.
+    async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                () = tokio::time::sleep(BEAT) => service::beat(),
+            }
+        }
+    }
+
+    /// What the engine reads at present.
+    fn host(&self) -> HostFiles {
+        HostFiles::read(self.root, &self.settings)
+    }
+}
+
+async fn tell_and_start(
+    runtime: Arc<Runtime>,
+    tell: Tell,
+    dependents: Vec<String>,
+) -> Result<Confirmation, runtime::RuntimeError> {
+    let told = match runtime.unit().await? {
+        Some(unit) => runtime.tell(tell, &unit).await,
+        // It was there when the change began: whoever removed it wants no engine.
+        None => return Ok(Confirmation::Confirmed),
+    };
+    let started = runtime.start(&dependents).await;
+    let confirmation = told?;
+    started.map(|()| confirmation)
+}
+
+/// The engine's side, unless the settings or the root say that there is none to be told (X2).
+fn runtime_of(root: &Root, settings: &Settings) -> Option<Arc<Runtime>> {
+    let is_managed =
+        settings.runtime.is_managed.unwrap_or(root.path() == std::path::Path::new("/"));
+    is_managed.then(|| {
+        Arc::new(Runtime::new(runtime::RuntimeSettings {
+            unit: settings.runtime.unit.clone(),
+            socket: below(root, &settings.runtime.socket),
+            bus: None,
+            restart_deadline: settings.runtime.restart_deadline,
+            reload_deadline: settings.runtime.reload_deadline,
+            answer_deadline: settings.runtime.restart_deadline,
+            journalctl: PathBuf::from("journalctl"),
+        }))
+    })
+}
+
+/// Where a path of the host is on this machine.
+fn below(root: &Root, path: &std::path::Path) -> PathBuf {
+    root.path().join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn milliseconds(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Up to a fifth more, so that hosts do not move in step.
+fn jittered(time: Duration) -> Duration {
+    time.saturating_add(time.mul_f64(fastrand::f64() * 0.2))
+}

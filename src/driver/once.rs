@@ -1,0 +1,108 @@
+//! One change, start to end, for a command that runs once while no agent does.
+
+use std::future::Future;
+use std::time::Instant;
+
+use super::Driver;
+use super::control::Answer;
+use super::look::Sight;
+use crate::apply::Outcome;
+use crate::machine::{Event, Kind, Phase};
+use crate::model::Finding;
+use crate::plan::Impact;
+
+/// How a change went.
+#[derive(Debug, Clone, Default)]
+pub struct Once {
+    /// Whether all was done, and if not, why.
+    pub answer: Answer,
+    /// What became of the files.
+    pub outcome: Outcome,
+    /// What is to be said of the documents and the host.
+    pub findings: Vec<Finding>,
+    /// What the change cost; none where it was refused.
+    pub impact: Option<Impact>,
+    /// How long the engine took, in milliseconds; none where it was not told.
+    pub told: Option<u64>,
+}
+
+/// After so many tries of the engine a command gives up. The next start of the agent goes on.
+const MOST_TRIES: u32 = 3;
+
+impl Driver<'_> {
+    /// Runs a future to its end on this thread.
+    ///
+    /// # Errors
+    /// The kernel refuses what every process may have.
+    pub fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
+        Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+    }
+
+    /// Applies the documents, `retry` even where a rollback holds them.
+    pub async fn apply_once(&mut self, accepts_lockout: bool, retry: bool) -> Once {
+        self.resume().await;
+        self.to_the_end().await;
+        self.accepts_lockout = accepts_lockout;
+        if retry {
+            self.allow_retry();
+        }
+        let mut once = self.seen();
+        self.settle().await;
+        self.to_the_end().await;
+        self.report_on(&mut once);
+        once
+    }
+
+    /// Goes back one step, or all the way.
+    pub async fn step_back_once(&mut self, kind: Kind) -> Once {
+        self.resume().await;
+        self.to_the_end().await;
+        let mut once = Once::default();
+        let result = self.step_back(kind).await;
+        self.to_the_end().await;
+        self.report_on(&mut once);
+        match result {
+            Ok(answer) if once.answer.ok => once.answer = answer,
+            Ok(_) => {}
+            Err(error) => once.answer = Answer { ok: false, message: error.to_string() },
+        }
+        once
+    }
+
+    /// What is to be said beforehand: afterwards before and after are the same.
+    fn seen(&mut self) -> Once {
+        match self.look() {
+            Ok(Sight { proposal, .. }) => Once {
+                impact: proposal.is_applicable().then(|| proposal.impact()),
+                findings: proposal.findings,
+                ..Once::default()
+            },
+            // It is said again by the change itself.
+            Err(_) => Once::default(),
+        }
+    }
+
+    fn report_on(&mut self, once: &mut Once) {
+        once.answer = self.outcome_in_words();
+        once.outcome = std::mem::take(&mut self.outcome);
+        once.told = self.last.as_ref().and_then(|last| last.engine_ms);
+    }
+
+    /// Waits where there is something to wait for.
+    async fn to_the_end(&mut self) {
+        while let Some(due) = self.due.take() {
+            let tries = match &self.memory.phase {
+                Phase::Idle | Phase::Changing(_) => return,
+                Phase::Telling { tries, .. }
+                | Phase::Undoing { tries, .. }
+                | Phase::Retelling { tries, .. } => *tries,
+            };
+            if tries >= MOST_TRIES {
+                return;
+            }
+            tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
+            let action = self.step(Event::Due);
+            self.perform(action).await;
+        }
+    }
+}

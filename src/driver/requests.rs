@@ -1,0 +1,214 @@
+//! What people ask of a running agent, and the status that it writes for them.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::control::{Answer, Request};
+use super::look::change;
+use super::{Driver, below};
+use crate::apply::{Applied, ApplyError, Base, given_back, held, one_step_back};
+use crate::host::{Content, HostError};
+use crate::machine::{Change, Ending, Kind, Phase};
+use crate::plan::Tell;
+use crate::plan::impact::{impact, is_the_same, tell};
+use crate::proposal::Engine;
+use crate::render::FileSet;
+use crate::report::status::FORMAT;
+use crate::report::{ManagedFile, RUN_DIR, Status};
+
+impl Driver<'_> {
+    /// Does what is asked for, as far as it goes without waiting.
+    pub async fn answer(&mut self, request: Request) -> Answer {
+        tracing::info!(?request, "a request");
+        let result = match request {
+            Request::Apply { accept_lockout } => {
+                self.accepts_lockout = accept_lockout;
+                self.settle().await;
+                self.accepts_lockout = false;
+                Ok(self.outcome_in_words())
+            }
+            Request::Rollback => self.step_back(Kind::Rollback).await,
+            Request::Revert => {
+                self.memory.is_held = true;
+                self.facts.hold = self.hold_message();
+                self.step_back(Kind::Revert).await
+            }
+            Request::Hold => Ok(self.hold(true)),
+            Request::Release => {
+                let answer = self.hold(false);
+                self.settle().await;
+                Ok(answer)
+            }
+            Request::Retry => {
+                self.retry().await;
+                Ok(self.outcome_in_words())
+            }
+        };
+        self.report();
+        result.unwrap_or_else(|error| Answer { ok: false, message: error.to_string() })
+    }
+
+    /// Goes back: one step, or all the way.
+    pub(super) async fn step_back(&mut self, kind: Kind) -> Result<Answer, ApplyError> {
+        if !matches!(self.memory.phase, Phase::Idle | Phase::Retelling { .. }) {
+            return Ok(busy());
+        }
+        let files = match kind {
+            Kind::Revert => Some(given_back(self.root)?),
+            _ => one_step_back(self.root)?,
+        };
+        let Some(files) = files else {
+            let message = "nothing to do: there is no step to go back".to_owned();
+            return Ok(Answer { ok: true, message });
+        };
+        let wish = self.change_to(kind, &files).await?;
+        self.begin(wish).await;
+        Ok(self.outcome_in_words())
+    }
+
+    /// The change to files that come from no documents.
+    async fn change_to(&mut self, kind: Kind, files: &FileSet) -> Result<Change, ApplyError> {
+        let unit = self.look_at_engine().await;
+        let base = Base::load(self.root)?;
+        let host = self.host();
+        let before = host.view();
+        let original =
+            |path: &Path| -> Content { base.text(self.root, &self.settings.paths, path) };
+        let after = host.engine_files(Engine::Crio).with(files, original).view();
+        let cost = impact(&before, &after, host.hides_reloads());
+        let asked = match kind {
+            // The package is being removed: it must disturb nobody.
+            Kind::Revert => (!is_the_same(&before, &after)).then_some(Tell::Reload),
+            _ => tell(&cost, is_the_same(&before, &after), self.settings.runtime.action),
+        };
+        Ok(change(kind, None, asked.filter(|_| self.runtime.is_some()), unit.as_ref()))
+    }
+
+    fn hold(&mut self, is_held: bool) -> Answer {
+        self.memory.is_held = is_held;
+        self.facts.hold = self.hold_message();
+        self.remember();
+        let message = if is_held { "held: nothing is changed until release" } else { "released" };
+        Answer { ok: true, message: message.to_owned() }
+    }
+
+    async fn retry(&mut self) {
+        self.heals.clear();
+        self.allow_retry();
+        self.facts.ending = None;
+        self.settle().await;
+    }
+
+    /// Lifts the hold of a rollback for the configuration that it holds, and for no other.
+    pub(super) fn allow_retry(&mut self) {
+        self.memory.retry = held(self.root).ok().flatten().map(|held| held.without_cas);
+        self.remember();
+    }
+
+    pub(super) fn hold_message(&self) -> Option<String> {
+        self.memory.is_held.then(|| "somebody asked this agent to change nothing".to_owned())
+    }
+
+    /// How it went, in words.
+    pub(super) fn outcome_in_words(&self) -> Answer {
+        let refused = self.facts.invalid.as_ref().or(self.facts.refused.as_ref());
+        let phase = &self.memory.phase;
+        let (ok, message) = match (&self.facts.failure, refused, phase) {
+            (Some(why), _, _) => (false, why.clone()),
+            (None, _, Phase::Telling { .. } | Phase::Undoing { .. } | Phase::Retelling { .. }) => {
+                (false, "the engine has not taken the files yet; see `status`".to_owned())
+            }
+            (None, Some((_, message)), _) => (false, message.clone()),
+            (None, None, _) => match self.facts.ending.as_ref() {
+                Some(Ending::RolledBack(why) | Ending::StillFailing(why)) => (false, why.clone()),
+                _ => (true, "done".to_owned()),
+            },
+        };
+        Answer { ok, message }
+    }
+
+    /// Writes the status, if it says anything new.
+    pub(super) fn report(&mut self) {
+        let now = Timestamp::now();
+        let status = self.status_at(now);
+        let is_news =
+            self.status.as_ref().is_none_or(|old| Status { written: now, ..old.clone() } != status);
+        if !is_news {
+            return;
+        }
+        if self.is_service {
+            self.publish(&status);
+        }
+        self.status = Some(status);
+    }
+
+    fn publish(&self, status: &Status) {
+        super::service::say(status);
+        let written = serde_json::to_vec_pretty(status)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| self.write_status(&bytes).map_err(|error| error.to_string()));
+        if let Err(error) = written {
+            tracing::error!("the status cannot be written: {error}");
+        }
+    }
+
+    fn write_status(&self, bytes: &[u8]) -> Result<(), HostError> {
+        let file = Path::new(RUN_DIR).join("status.json");
+        for missing in self.root.way_to(&file)?.1 {
+            self.root.make_dir(&missing)?;
+        }
+        self.root.replace(&file, bytes)
+    }
+
+    fn status_at(&self, now: Timestamp) -> Status {
+        let before = self.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let applied = Applied::load(self.root).unwrap_or_default().set;
+        let file = |(path, entry): (PathBuf, crate::apply::Entry)| ManagedFile {
+            because: self.reasons.get(&path).cloned().unwrap_or_default(),
+            path,
+            sha256: entry.sha256,
+        };
+        Status {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            written: now,
+            phase: self.memory.phase.name().to_owned(),
+            observed: self.observed.clone(),
+            applied: applied.digests,
+            conditions: self.facts.conditions(&self.memory.phase, before, now),
+            files: applied.files.into_iter().map(file).collect(),
+            findings: self.findings.clone(),
+            last_change: self.last.clone(),
+            waiting: self.waiting.clone(),
+            sources: self.input.paths.clone(),
+        }
+    }
+
+    /// Every path whose change could matter: documents, and where they are looked for.
+    pub(super) fn sources(&self) -> Vec<PathBuf> {
+        self.input.paths.clone()
+    }
+
+    /// Every path of the host whose change could matter.
+    pub(super) fn host_paths(&self) -> Vec<PathBuf> {
+        let paths = &self.settings.paths;
+        let ours = Applied::load(self.root).unwrap_or_default().set.files;
+        let read = [
+            &paths.policy,
+            &paths.registries_conf,
+            &paths.registries_conf_d,
+            &paths.search_drop_in,
+            &paths.crio_conf,
+            &paths.crio_conf_d,
+        ];
+        let all = read.into_iter().chain(ours.keys());
+        all.map(|path| below(self.root, path)).collect()
+    }
+}
+
+fn busy() -> Answer {
+    let message = "a change is under way; see `status`, and ask again".to_owned();
+    Answer { ok: false, message }
+}

@@ -1,0 +1,280 @@
+//! `run`: the loop around the driver. It waits for what wakes it and keeps systemd informed.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::control::{self, Asked};
+use super::watch::{Wake, Watch};
+use super::{Driver, jittered, runtime_of};
+use crate::apply::{ApplyError, Recovery};
+use crate::host::Root;
+use crate::proposal::Input;
+use crate::report::Status;
+use crate::settings::{Settings, SettingsError};
+
+/// How soon after a change of our files they are put right.
+const HEAL_AFTER: Duration = Duration::from_millis(50);
+
+/// How long a predecessor that is just stopping is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why the service could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The host is another's, or the state cannot be used.
+    #[error(transparent)]
+    State(#[from] ApplyError),
+    /// The kernel refuses what every process may have.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
+    /// No directory can be watched.
+    #[error("cannot watch directories: {0}; raise fs.inotify.max_user_instances")]
+    Watch(#[from] notify::Error),
+}
+
+/// Where settings and documents come from.
+pub struct Service<'r> {
+    /// The host.
+    pub root: &'r Root,
+    /// Reads the settings, at the start and on SIGHUP.
+    pub settings: &'r dyn Fn() -> Result<Settings, SettingsError>,
+    /// Documents in place of those that the settings name.
+    pub files: Vec<PathBuf>,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It could not begin.
+pub fn run(service: &Service<'_>) -> Result<(), ServiceError> {
+    let executor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ServiceError::System("start", error))?;
+    executor.block_on(serve(service))
+}
+
+async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
+    let settings = (service.settings)()?;
+    let input = service.input(&settings);
+    let mut signals =
+        Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
+    let mut driver = Driver::open(service.root, settings, input, PATIENCE)?;
+    driver.is_service = true;
+    match driver.recovery() {
+        Recovery::Nothing => {}
+        Recovery::Finished => tracing::warn!("an interrupted change was finished first"),
+        Recovery::Undone => tracing::warn!("an interrupted change was undone first"),
+    }
+    let listener = control::listen(service.root)
+        .map_err(|error| ServiceError::System("open the control socket", error))?;
+    let (asking, mut asked) = mpsc::channel(8);
+    tokio::spawn(control::serve(listener, asking));
+    let (waking, mut wakes) = mpsc::unbounded_channel();
+    let mut watches = Watches {
+        sources: Watch::new(Wake::Source, waking.clone())?,
+        host: Watch::new(Wake::Host, waking)?,
+    };
+    watches.follow(&driver);
+    notify(&[NotifyState::Ready]);
+    driver.resume().await;
+    let mut times = Times::new(&driver.settings);
+    loop {
+        let occasion = tokio::select! {
+            occasion = signals.next() => occasion,
+            Some(wake) = wakes.recv() => Occasion::Wake(wake),
+            Some(request) = asked.recv() => Occasion::Asked(request),
+            () = sleep(times.next(driver.due)) => Occasion::Time,
+        };
+        match occasion {
+            Occasion::Stop => break,
+            Occasion::Reload => reload(service, &mut driver, &mut times),
+            Occasion::Look => times.look = Instant::now(),
+            Occasion::Wake(wake) => times.wake(wake, &driver.settings),
+            Occasion::Asked((request, answer)) => {
+                // A client that has gone wants no answer.
+                let _ = answer.send(driver.answer(request).await);
+            }
+            Occasion::Time => driver.work(&mut times).await,
+        }
+        watches.follow(&driver);
+        beat();
+    }
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    tracing::info!(phase = driver.memory.phase.name(), "stopping");
+    Ok(())
+}
+
+impl Service<'_> {
+    fn input(&self, settings: &Settings) -> Input {
+        let paths = if self.files.is_empty() { &settings.sources } else { &self.files };
+        Input { paths: paths.clone(), release_image: settings.release_image.clone() }
+    }
+}
+
+/// Reads the settings anew. Wrong ones change nothing, and are said.
+fn reload(service: &Service<'_>, driver: &mut Driver<'_>, times: &mut Times) {
+    notify(&[
+        NotifyState::Reloading,
+        NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading),
+    ]);
+    match (service.settings)() {
+        Ok(settings) => {
+            driver.input = service.input(&settings);
+            driver.runtime = runtime_of(driver.root, &settings);
+            *times = Times::new(&settings);
+            driver.settings = settings;
+            tracing::info!("the settings were read again");
+        }
+        Err(error) => {
+            driver.fail(format!("the settings are wrong and those of before stay: {error}"))
+        }
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+impl Driver<'_> {
+    /// Does what is due.
+    async fn work(&mut self, times: &mut Times) {
+        let now = Instant::now();
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            self.waiting = None;
+            let action = self.step(crate::machine::Event::Due);
+            self.perform(action).await;
+        }
+        if times.heal.is_some_and(|heal| heal <= now) {
+            times.heal = None;
+            self.heal_at_once().await;
+        }
+        if times.look <= now {
+            self.settle().await;
+            times.looked(&self.settings);
+        }
+    }
+}
+
+/// What ended a wait.
+enum Occasion {
+    Stop,
+    Reload,
+    Look,
+    Wake(Wake),
+    Asked(Asked),
+    Time,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    async fn next(&mut self) -> Occasion {
+        tokio::select! {
+            _ = self.terminate.recv() => Occasion::Stop,
+            _ = self.interrupt.recv() => Occasion::Stop,
+            _ = self.hangup.recv() => Occasion::Reload,
+            _ = self.user.recv() => Occasion::Look,
+        }
+    }
+}
+
+struct Watches {
+    sources: Watch,
+    host: Watch,
+}
+
+impl Watches {
+    fn follow(&mut self, driver: &Driver<'_>) {
+        self.sources.follow(&driver.sources());
+        self.host.follow(&driver.host_paths());
+    }
+}
+
+/// When what is due.
+struct Times {
+    /// To look at everything.
+    look: Instant,
+    /// To look at our files alone.
+    heal: Option<Instant>,
+    /// Documents that keep changing are looked at by then at the latest.
+    latest: Option<Instant>,
+    /// To tell the watchdog that all is well; none where there is no watchdog.
+    beat: Option<Duration>,
+}
+
+/// So many quiet times after the first change documents are looked at even if they keep changing.
+const MOST_QUIET: u32 = 10;
+
+impl Times {
+    fn new(_settings: &Settings) -> Self {
+        let watchdog = sd_notify::watchdog_enabled();
+        Self { look: Instant::now(), heal: None, latest: None, beat: watchdog.map(|time| time / 2) }
+    }
+
+    fn wake(&mut self, wake: Wake, settings: &Settings) {
+        let now = Instant::now();
+        let latest = *self.latest.get_or_insert(now + settings.quiet * MOST_QUIET);
+        self.look = (now + settings.quiet).min(latest);
+        if wake == Wake::Host {
+            self.heal.get_or_insert(now + HEAL_AFTER);
+        }
+    }
+
+    fn looked(&mut self, settings: &Settings) {
+        self.latest = None;
+        self.look = Instant::now() + jittered(settings.recheck);
+    }
+
+    /// When to wake up at the latest.
+    fn next(&self, due: Option<Instant>) -> Instant {
+        let beat = self.beat.map(|beat| Instant::now() + beat);
+        [Some(self.look), self.heal, due, beat].into_iter().flatten().min().unwrap_or(self.look)
+    }
+}
+
+async fn sleep(until: Instant) {
+    tokio::time::sleep_until(until.into()).await;
+}
+
+/// Tells the watchdog that the loop is alive.
+pub(super) fn beat() {
+    notify(&[NotifyState::Watchdog]);
+}
+
+/// Tells systemd in one line what goes on.
+pub(super) fn say(status: &Status) {
+    let wrong = status.conditions.iter().find(|condition| {
+        condition.kind == "Applied" && condition.status != crate::report::Truth::True
+    });
+    let line = match wrong {
+        Some(condition) => format!("{}: {}", condition.reason, condition.message),
+        None => "converged".to_owned(),
+    };
+    notify(&[NotifyState::Status(line.lines().next().unwrap_or_default())]);
+}
+
+/// systemd is told what it asked to be told; where it did not ask, or has gone, nobody misses it.
+fn notify(states: &[NotifyState<'_>]) {
+    let _ = sd_notify::notify(states);
+}

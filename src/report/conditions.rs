@@ -1,0 +1,227 @@
+//! The conditions of a status, in the form that Kubernetes gives them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{Ending, Phase};
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Truth {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// `Valid`, `Applied`, `RuntimeReady`, `Drifted`, `Degraded` or `Held`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it holds.
+    pub status: Truth,
+    /// Why, in one word in CamelCase for programs.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
+    /// Since when the status is as it is.
+    pub last_transition_time: Timestamp,
+}
+
+/// What is known of the engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum EngineState {
+    /// Nobody has asked yet.
+    #[default]
+    Unasked,
+    /// The settings say that no engine is to be told.
+    NotManaged,
+    /// The host has no such unit.
+    Absent,
+    /// It is stopped or masked, and stays so (rule H6).
+    Inactive,
+    /// It runs, and obeys the files as far as anybody knows.
+    Ready,
+    /// It was told, but does not say whether it took the files (rule H7).
+    Unconfirmed,
+    /// It does not run, or does not take the files.
+    Failing(String),
+    /// It cannot be asked.
+    Unreachable(String),
+}
+
+/// All that the conditions go by.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Why the documents cannot be applied as they are: a reason and a message.
+    pub invalid: Option<(String, String)>,
+    /// Whether documents have been read at all.
+    pub is_read: bool,
+    /// Why valid documents are not applied, or not wholly: a reason and a message.
+    pub refused: Option<(String, String)>,
+    /// Whether what the documents mean is what is applied.
+    pub is_applied: bool,
+    /// Why the agent shall not change anything.
+    pub hold: Option<String>,
+    /// Files that are not as applied, with what became of them.
+    pub drifted: Vec<String>,
+    /// Those of them that are left alone (rule H9).
+    pub contested: Vec<String>,
+    /// What is known of the engine.
+    pub engine: EngineState,
+    /// What could not be done, of late.
+    pub failure: Option<String>,
+    /// How the last change ended.
+    pub ending: Option<Ending>,
+}
+
+/// What a condition says: its truth, reason and message.
+type Said = (Truth, String, String);
+
+fn said(status: Truth, reason: &str, message: impl Into<String>) -> Said {
+    (status, reason.to_owned(), message.into())
+}
+
+impl Facts {
+    /// All conditions; one that says what it said in `before` keeps its time.
+    #[must_use]
+    pub fn conditions(
+        &self,
+        phase: &Phase,
+        before: &[Condition],
+        now: Timestamp,
+    ) -> Vec<Condition> {
+        let all = [
+            ("Valid", self.valid()),
+            ("Applied", self.applied(phase)),
+            ("RuntimeReady", self.runtime_ready()),
+            ("Drifted", self.drifted()),
+            ("Degraded", self.degraded(phase)),
+            ("Held", self.held()),
+        ];
+        let condition = |(kind, (status, reason, message)): (&str, Said)| {
+            let same = before.iter().find(|old| old.kind == kind && old.status == status);
+            Condition {
+                kind: kind.to_owned(),
+                status,
+                reason,
+                message,
+                last_transition_time: same.map_or(now, |old| old.last_transition_time),
+            }
+        };
+        all.into_iter().map(condition).collect()
+    }
+
+    fn valid(&self) -> Said {
+        match &self.invalid {
+            _ if !self.is_read => said(Truth::Unknown, "NotRead", "no documents were read yet"),
+            Some((reason, message)) => said(Truth::False, reason, message),
+            None => said(Truth::True, "AsExpected", "the documents can be applied"),
+        }
+    }
+
+    fn applied(&self, phase: &Phase) -> Said {
+        if let Some((reason, message)) = self.refused.as_ref().or(self.invalid.as_ref()) {
+            return said(Truth::False, reason, message);
+        }
+        match phase {
+            Phase::Changing(_) => said(Truth::False, "Changing", "the files are changing"),
+            Phase::Telling { .. } => said(
+                Truth::False,
+                "TellingEngine",
+                "the files are in place; the engine is being told",
+            ),
+            Phase::Undoing { why, .. } | Phase::Retelling { why, .. } => {
+                said(Truth::False, "RollingBack", why)
+            }
+            Phase::Idle if self.is_applied => {
+                said(Truth::True, "AsExpected", "the files are what the documents mean")
+            }
+            Phase::Idle if self.hold.is_some() => {
+                said(Truth::False, "Held", "the documents mean other files; this node is held")
+            }
+            Phase::Idle => match &self.failure {
+                Some(why) => said(Truth::False, "Failed", why),
+                None => said(Truth::Unknown, "NotYet", "nothing was applied yet"),
+            },
+        }
+    }
+
+    fn runtime_ready(&self) -> Said {
+        match &self.engine {
+            EngineState::Unasked => {
+                said(Truth::Unknown, "NotAsked", "the engine was not asked yet")
+            }
+            EngineState::NotManaged => {
+                said(Truth::True, "NotManaged", "the settings say that no engine is told")
+            }
+            EngineState::Absent => {
+                said(Truth::True, "NoEngine", "this host has no such unit; only files are written")
+            }
+            EngineState::Inactive => said(
+                Truth::True,
+                "Inactive",
+                "the engine does not run and is left so; only files are written",
+            ),
+            EngineState::Ready => said(Truth::True, "AsExpected", "the engine obeys the files"),
+            EngineState::Unconfirmed => said(
+                Truth::Unknown,
+                "Unconfirmed",
+                "the engine was told, but has not said that it took the files",
+            ),
+            EngineState::Failing(why) => said(Truth::False, "Failing", why),
+            EngineState::Unreachable(why) => said(Truth::Unknown, "Unreachable", why),
+        }
+    }
+
+    fn drifted(&self) -> Said {
+        if !self.contested.is_empty() {
+            return said(Truth::True, "Contested", self.contested.join("; "));
+        }
+        if self.drifted.is_empty() {
+            return said(Truth::False, "AsExpected", "every file is as applied");
+        }
+        said(Truth::True, "ChangedByOthers", self.drifted.join("; "))
+    }
+
+    fn degraded(&self, phase: &Phase) -> Said {
+        match phase {
+            Phase::Undoing { why, .. } => return said(Truth::True, "RollingBack", why),
+            Phase::Retelling { why, tries: 0, .. } => return said(Truth::True, "RollingBack", why),
+            Phase::Retelling { why, .. } => {
+                let engine = match &self.engine {
+                    EngineState::Failing(then) | EngineState::Unreachable(then) => then.as_str(),
+                    _ => "it was not told yet",
+                };
+                let message = format!("{why}; with the old files the engine fails too: {engine}");
+                return said(Truth::True, "RollbackFailed", message);
+            }
+            _ => {}
+        }
+        match &self.ending {
+            _ if self.failure.is_some() => {
+                said(Truth::True, "Failed", self.failure.clone().unwrap_or_default())
+            }
+            Some(Ending::RolledBack(why)) if !self.is_applied => {
+                said(Truth::True, "RolledBack", why)
+            }
+            Some(Ending::StillFailing(why)) => said(Truth::True, "EngineFailing", why),
+            _ if !self.contested.is_empty() => {
+                said(Truth::True, "Contested", self.contested.join("; "))
+            }
+            _ => said(Truth::False, "AsExpected", "nothing is wrong"),
+        }
+    }
+
+    fn held(&self) -> Said {
+        match &self.hold {
+            Some(why) => said(Truth::True, "Requested", why),
+            None => said(Truth::False, "AsExpected", "changes are made"),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The status: one value that says what the agent sees, does and waits for.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::conditions::{Condition, Truth};
+use crate::machine::{Ending, Kind};
+use crate::model::{Digests, Finding};
+
+/// Where the status and the sockets of a running agent lie, below the root.
+pub const RUN_DIR: &str = "/run/image-config-agent";
+
+/// The format of the status; it grows when a reader of an older one would go wrong.
+pub const FORMAT: u64 = 1;
+
+/// What the agent says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The format of this value.
+    pub format: u64,
+    /// The agent's version.
+    pub version: String,
+    /// The process that wrote it.
+    pub pid: u32,
+    /// When it was written.
+    pub written: Timestamp,
+    /// What is being done: `Idle`, or the step of a change.
+    pub phase: String,
+    /// The configuration that was read last.
+    pub observed: Option<Digests>,
+    /// The configuration that is applied.
+    pub applied: Option<Digests>,
+    /// What holds, and what does not.
+    pub conditions: Vec<Condition>,
+    /// What of the host is ours.
+    pub files: Vec<ManagedFile>,
+    /// What is to be said of the documents and the host.
+    pub findings: Vec<Finding>,
+    /// The change before, or the one under way.
+    pub last_change: Option<LastChange>,
+    /// What is waited for.
+    pub waiting: Option<Waiting>,
+    /// Where documents come from.
+    pub sources: Vec<PathBuf>,
+}
+
+/// A file that is ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagedFile {
+    /// Absolute, as the host sees it.
+    pub path: PathBuf,
+    /// The digest of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Why it exists: objects and fields.
+    pub because: Vec<String>,
+}
+
+/// A change, and how it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastChange {
+    /// What it was for.
+    pub kind: Kind,
+    /// When it began.
+    pub began: Timestamp,
+    /// The configuration it went to.
+    pub target: Option<Digests>,
+    /// The paths that changed.
+    pub paths: Vec<PathBuf>,
+    /// How long the files took, in milliseconds.
+    pub files_ms: Option<u64>,
+    /// How long the engine took, in milliseconds; none where it was not told.
+    pub engine_ms: Option<u64>,
+    /// How it ended; none while it is under way.
+    pub ending: Option<Ending>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// In words.
+    #[serde(rename = "for")]
+    pub what: String,
+    /// When the wait ends at the latest.
+    pub until: Timestamp,
+}
+
+impl Status {
+    /// A condition by its type.
+    #[must_use]
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Whether the host is as the documents mean it and nothing stands in the way.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        let is = |kind, truth| self.condition(kind).is_some_and(|c| c.status == truth);
+        is("Applied", Truth::True)
+            && !is("RuntimeReady", Truth::False)
+            && is("Drifted", Truth::False)
+            && is("Degraded", Truth::False)
+    }
+}
