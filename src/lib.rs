@@ -15,5 +15,6 @@ pub mod model;
 pub mod plan;
 pub mod proposal;
 pub mod render;
+pub mod runtime;
 pub mod settings;
 pub mod source;
