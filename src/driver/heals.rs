@@ -43,7 +43,7 @@ mod tests {
     fn h9_after_five_heals_in_ten_minutes_a_file_is_contested_until_they_are_old() {
         let (mut heals, start) = (Heals::default(), Instant::now());
         let path = Path::new("/etc/containers/policy.json");
-        let at = |minutes| start + Duration::from_secs(60 * minutes);
+        let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         for minute in 0..5 {
             assert!(!heals.is_contested(path, at(minute)));
             heals.record(path, at(minute));

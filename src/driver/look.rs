@@ -12,7 +12,7 @@ use crate::proposal::HostFiles;
 use crate::proposal::{Engine, Proposal};
 use crate::report::EngineState;
 use crate::report::reasons::reasons;
-use crate::runtime::{ActiveState, Unit};
+use crate::runtime::{ActiveState, Load, Unit};
 
 /// What was seen.
 pub(super) struct Sight {
@@ -168,7 +168,7 @@ impl Driver<'_> {
 
     fn note_engine(&mut self, unit: &Unit) {
         self.facts.engine = match unit.active {
-            _ if unit.is_masked() => EngineState::Inactive,
+            _ if unit.load == Load::Masked => EngineState::Inactive,
             ActiveState::Inactive | ActiveState::Deactivating => EngineState::Inactive,
             ActiveState::Failed | ActiveState::Activating => {
                 EngineState::Failing(format!("{} is {}", self.settings.runtime.unit, unit.sub))
@@ -199,11 +199,12 @@ pub(super) fn change(
 }
 
 fn is_running(unit: &Unit) -> bool {
-    !unit.is_masked() && matches!(unit.active, ActiveState::Active | ActiveState::Reloading)
+    unit.load != Load::Masked && unit.active.runs()
 }
 
 fn is_failing(unit: &Unit) -> bool {
-    !unit.is_masked() && matches!(unit.active, ActiveState::Failed | ActiveState::Activating)
+    unit.load != Load::Masked
+        && matches!(unit.active, ActiveState::Failed | ActiveState::Activating)
 }
 
 /// Whether a finding keeps everything from being applied.

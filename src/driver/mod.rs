@@ -281,8 +281,8 @@ impl<'r> Driver<'r> {
                 self.facts.engine = EngineState::Ready;
                 Event::Told
             }
-            Ok(Confirmation::Unconfirmed) => {
-                tracing::warn!("the engine was reloaded, but has not said that it took the files");
+            Ok(Confirmation::Unconfirmed(why)) => {
+                tracing::warn!("nobody knows whether the engine took the files: {why}");
                 self.facts.engine = EngineState::Unconfirmed;
                 Event::Unconfirmed
             }
@@ -424,7 +424,7 @@ fn runtime_of(root: &Root, settings: &Settings) -> Option<Arc<Runtime>> {
             restart_deadline: settings.runtime.restart_deadline,
             reload_deadline: settings.runtime.reload_deadline,
             answer_deadline: settings.runtime.restart_deadline,
-            journalctl: PathBuf::from("journalctl"),
+            journalctl: vec!["journalctl".into()],
         }))
     })
 }

@@ -41,14 +41,14 @@ impl Driver<'_> {
     /// Applies the documents, `retry` even where a rollback holds them.
     pub async fn apply_once(&mut self, accepts_lockout: bool, retry: bool) -> Once {
         self.resume().await;
-        self.to_the_end().await;
+        self.work_to_the_end().await;
         self.accepts_lockout = accepts_lockout;
         if retry {
             self.allow_retry();
         }
         let mut once = self.seen();
         self.settle().await;
-        self.to_the_end().await;
+        self.work_to_the_end().await;
         self.report_on(&mut once);
         once
     }
@@ -56,10 +56,10 @@ impl Driver<'_> {
     /// Goes back one step, or all the way.
     pub async fn step_back_once(&mut self, kind: Kind) -> Once {
         self.resume().await;
-        self.to_the_end().await;
+        self.work_to_the_end().await;
         let mut once = Once::default();
         let result = self.step_back(kind).await;
-        self.to_the_end().await;
+        self.work_to_the_end().await;
         self.report_on(&mut once);
         match result {
             Ok(answer) if once.answer.ok => once.answer = answer,
@@ -89,7 +89,7 @@ impl Driver<'_> {
     }
 
     /// Waits where there is something to wait for.
-    async fn to_the_end(&mut self) {
+    async fn work_to_the_end(&mut self) {
         while let Some(due) = self.due.take() {
             let tries = match &self.memory.phase {
                 Phase::Idle | Phase::Changing(_) => return,
