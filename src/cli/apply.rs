@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use image_config_agent::apply::{Recovery, held, is_interrupted};
 use image_config_agent::driver::control::{self, Request};
-use image_config_agent::driver::{Driver, Once};
+use image_config_agent::driver::{Driver, Once, Source};
 use image_config_agent::host::Root;
 use image_config_agent::machine::Kind;
 use image_config_agent::model::finding::any_error;
@@ -68,8 +68,9 @@ impl Apply {
             self.print(&refused.documents.digests, &once)?;
             return Ok(Exit::Error);
         }
-        let digests = refused.documents.digests;
-        let mut driver = Driver::open(&root, settings, input, PATIENCE)?;
+        let digests = refused.documents.digests.clone();
+        let source = Source::Read(Box::new(refused.documents));
+        let mut driver = Driver::open(&root, settings, source, PATIENCE)?;
         report_recovery(driver.recovery());
         let once = Driver::block_on(driver.apply_once(self.accept_lockout, self.retry))?;
         self.print(&digests, &once)?;
@@ -175,7 +176,7 @@ impl Rollback {
 
 /// Goes back while no agent runs.
 fn step_back(root: &Root, settings: Settings, kind: Kind) -> anyhow::Result<Once> {
-    let mut driver = Driver::open(root, settings, Input::default(), PATIENCE)?;
+    let mut driver = Driver::open(root, settings, Source::Nowhere, PATIENCE)?;
     report_recovery(driver.recovery());
     Ok(Driver::block_on(driver.step_back_once(kind))?)
 }

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Driver;
+use super::{Driver, Source};
 use crate::apply::{ApplyError, Drift, drift, is_applied};
 use crate::machine::{Change, Kind, Phase};
 use crate::model::{Digests, Finding, Severity};
 use crate::plan::Tell;
 use crate::plan::impact::{is_the_same, tell};
 use crate::proposal::HostFiles;
-use crate::proposal::{Engine, Proposal};
+use crate::proposal::{Documents, Engine, Input, Proposal};
 use crate::report::EngineState;
 use crate::report::reasons::reasons;
 use crate::runtime::{ActiveState, Load, Unit};
@@ -28,7 +28,11 @@ impl Driver<'_> {
     /// Reads documents and host, and says what was seen in the facts.
     pub(super) fn look(&mut self) -> Result<Sight, ApplyError> {
         let host = HostFiles::read(self.root, &self.settings);
-        let documents = host.documents(&self.input);
+        let documents = match &self.source {
+            Source::Files(input) => host.documents(input),
+            Source::Read(documents) => Documents::clone(documents),
+            Source::Nowhere => host.documents(&Input::default()),
+        };
         let digests = documents.digests.clone();
         let mut proposal = Proposal::of(self.root, host, documents)?;
         let invalid = proposal.findings.iter().find(|finding| is_in_the_way(finding)).map(said);

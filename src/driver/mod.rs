@@ -30,7 +30,7 @@ use crate::host::Root;
 use crate::machine::{Action, Ending, Event, Kind, Phase};
 use crate::model::{Digests, Finding};
 use crate::plan::Tell;
-use crate::proposal::{HostFiles, Input};
+use crate::proposal::{Documents, HostFiles, Input};
 use crate::report::{EngineState, Facts, LastChange, Status, Waiting};
 use crate::runtime::{self, Confirmation, Runtime};
 use crate::settings::Settings;
@@ -39,12 +39,23 @@ use heals::Heals;
 /// How often the watchdog is told that all is well while something is waited for.
 const BEAT: Duration = Duration::from_secs(5);
 
+/// Where the documents are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In files, which are read at every look.
+    Files(Input),
+    /// Here: they were read before.
+    Read(Box<Documents>),
+    /// Nowhere: the change needs none.
+    Nowhere,
+}
+
 /// Everything that the agent knows while it runs.
 pub struct Driver<'r> {
     root: &'r Root,
     session: Session<'r>,
     settings: Settings,
-    input: Input,
+    source: Source,
     runtime: Option<Arc<Runtime>>,
     memory: Memory,
     /// As it was written down last.
@@ -74,7 +85,7 @@ impl<'r> Driver<'r> {
     pub fn open(
         root: &'r Root,
         settings: Settings,
-        input: Input,
+        source: Source,
         patience: Duration,
     ) -> Result<Self, ApplyError> {
         let session = Session::open(root, patience)?;
@@ -84,7 +95,7 @@ impl<'r> Driver<'r> {
             root,
             session,
             settings,
-            input,
+            source,
             runtime,
             remembered: memory.clone(),
             memory,
@@ -330,9 +341,11 @@ impl<'r> Driver<'r> {
             last.ending = Some(ending);
         }
         self.remember();
-        // What is applied now, and whether it is what the documents mean.
-        if let Err(error) = self.look() {
-            self.fail(error.to_string());
+        if self.is_service {
+            // What is applied now, and whether it is what the documents mean.
+            if let Err(error) = self.look() {
+                self.fail(error.to_string());
+            }
         }
         self.report();
     }

@@ -50,6 +50,9 @@ impl Driver<'_> {
         self.settle().await;
         self.work_to_the_end().await;
         self.report_on(&mut once);
+        if once.answer.ok {
+            once.answer = self.outcome_in_words();
+        }
         once
     }
 
@@ -83,7 +86,7 @@ impl Driver<'_> {
     }
 
     fn report_on(&mut self, once: &mut Once) {
-        once.answer = self.outcome_in_words();
+        once.answer = self.ending_in_words();
         once.outcome = std::mem::take(&mut self.outcome);
         once.told = self.last.as_ref().and_then(|last| last.engine_ms);
     }

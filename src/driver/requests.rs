@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::control::{Answer, Request};
 use super::look::change;
-use super::{Driver, below};
+use super::{Driver, Source, below};
 use crate::apply::{Applied, ApplyError, Base, given_back, held, one_step_back};
 use crate::host::{Content, HostError};
 use crate::machine::{Change, Ending, Kind, Phase};
@@ -64,7 +64,7 @@ impl Driver<'_> {
         };
         let wish = self.change_to(kind, &files).await?;
         self.begin(wish).await;
-        Ok(self.outcome_in_words())
+        Ok(self.ending_in_words())
     }
 
     /// The change to files that come from no documents.
@@ -110,22 +110,29 @@ impl Driver<'_> {
         self.memory.is_held.then(|| "somebody asked this agent to change nothing".to_owned())
     }
 
-    /// How it went, in words.
+    /// Whether the documents are applied, in words.
     pub(super) fn outcome_in_words(&self) -> Answer {
         let refused = self.facts.invalid.as_ref().or(self.facts.refused.as_ref());
-        let phase = &self.memory.phase;
-        let (ok, message) = match (&self.facts.failure, refused, phase) {
-            (Some(why), _, _) => (false, why.clone()),
-            (None, _, Phase::Telling { .. } | Phase::Undoing { .. } | Phase::Retelling { .. }) => {
-                (false, "the engine has not taken the files yet; see `status`".to_owned())
+        let ending = self.ending_in_words();
+        match refused {
+            Some((_, message)) if ending.ok => Answer { ok: false, message: message.clone() },
+            _ => ending,
+        }
+    }
+
+    /// How the last change went, in words.
+    pub(super) fn ending_in_words(&self) -> Answer {
+        let no = |message: &str| Answer { ok: false, message: message.to_owned() };
+        if let Some(why) = &self.facts.failure {
+            return no(why);
+        }
+        match (&self.memory.phase, &self.facts.ending) {
+            (Phase::Telling { .. } | Phase::Undoing { .. } | Phase::Retelling { .. }, _) => {
+                no("the engine has not taken the files yet; see `status`")
             }
-            (None, Some((_, message)), _) => (false, message.clone()),
-            (None, None, _) => match self.facts.ending.as_ref() {
-                Some(Ending::RolledBack(why) | Ending::StillFailing(why)) => (false, why.clone()),
-                _ => (true, "done".to_owned()),
-            },
-        };
-        Answer { ok, message }
+            (_, Some(Ending::RolledBack(why) | Ending::StillFailing(why))) => no(why),
+            _ => Answer { ok: true, message: "done".to_owned() },
+        }
     }
 
     /// Writes the status, if it says anything new.
@@ -182,13 +189,16 @@ impl Driver<'_> {
             findings: self.findings.clone(),
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
-            sources: self.input.paths.clone(),
+            sources: self.sources(),
         }
     }
 
     /// Every path whose change could matter: documents, and where they are looked for.
     pub(super) fn sources(&self) -> Vec<PathBuf> {
-        self.input.paths.clone()
+        match &self.source {
+            Source::Files(input) => input.paths.clone(),
+            Source::Read(_) | Source::Nowhere => Vec::new(),
+        }
     }
 
     /// Every path of the host whose change could matter.

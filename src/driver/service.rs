@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::control::{self, Asked};
 use super::watch::{Wake, Watch};
-use super::{Driver, jittered, runtime_of};
+use super::{Driver, Source, jittered, runtime_of};
 use crate::apply::{ApplyError, Recovery};
 use crate::host::Root;
 use crate::proposal::Input;
@@ -64,10 +64,10 @@ pub fn run(service: &Service<'_>) -> Result<(), ServiceError> {
 
 async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     let settings = (service.settings)()?;
-    let input = service.input(&settings);
+    let source = service.source(&settings);
     let mut signals =
         Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
-    let mut driver = Driver::open(service.root, settings, input, PATIENCE)?;
+    let mut driver = Driver::open(service.root, settings, source, PATIENCE)?;
     driver.is_service = true;
     match driver.recovery() {
         Recovery::Nothing => {}
@@ -114,9 +114,10 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
 }
 
 impl Service<'_> {
-    fn input(&self, settings: &Settings) -> Input {
+    fn source(&self, settings: &Settings) -> Source {
         let paths = if self.files.is_empty() { &settings.sources } else { &self.files };
-        Input { paths: paths.clone(), release_image: settings.release_image.clone() }
+        let release_image = settings.release_image.clone();
+        Source::Files(Input { paths: paths.clone(), release_image })
     }
 }
 
@@ -128,7 +129,7 @@ fn reload(service: &Service<'_>, driver: &mut Driver<'_>, times: &mut Times) {
     ]);
     match (service.settings)() {
         Ok(settings) => {
-            driver.input = service.input(&settings);
+            driver.source = service.source(&settings);
             driver.runtime = runtime_of(driver.root, &settings);
             *times = Times::new(&settings);
             driver.settings = settings;

@@ -73,7 +73,7 @@ fn x1_usage_is_64() {
     for arguments in [
         &[][..],
         &["unknown"],
-        &["apply"],
+        &["plan"],
         &["validate"],
         &["check"],
         &["apply", "--unknown"],

@@ -38,7 +38,7 @@ fn every_rule_names_its_tests() {
 }
 
 /// Words of the code that are written as findings are, and are none.
-const OTHER_WORDS: [&str; 10] = [
+const OTHER_WORDS: [&str; 11] = [
     "AllowContactingSource",
     "ClusterImagePolicy",
     "ClusterVersion",
@@ -49,12 +49,16 @@ const OTHER_WORDS: [&str; 10] = [
     "ImageTagMirrorSet",
     "NeverContactSource",
     "PreserveOriginal",
+    "RuntimeReady",
 ];
 
 #[test]
 fn every_finding_is_in_the_tables() {
     let mut sources = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    collect(&src, &mut sources);
+    // systemd's names and the reasons of conditions are written in the same way.
+    sources.retain(|path| ["runtime", "report"].iter().all(|dir| !path.starts_with(src.join(dir))));
     let texts: Vec<String> = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let words = texts.iter().flat_map(|text| text.split('"')).filter(|word| is_name(word));
     let raised: BTreeSet<&str> = words.filter(|word| !OTHER_WORDS.contains(word)).collect();
