@@ -63,7 +63,7 @@ fn steps(most_tries: u32) -> Vec<Step> {
         let here = steps.iter().rev().take_while(|step| step.from == from);
         todo.extend(here.map(|step| step.to.clone()));
     }
-    assert!(seen.len() > 100, "{}", seen.len());
+    assert!(seen.len() > 50, "the walk is stuck: {}", seen.len());
     steps
 }
 
