@@ -27,7 +27,7 @@ pub use service::{Service, ServiceError, run};
 
 use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session, drift};
 use crate::host::Root;
-use crate::machine::{Action, Ending, Event, Kind, Phase};
+use crate::machine::{Action, Ending, Event, Kind, Phase, backoff};
 use crate::model::{Digests, Finding};
 use crate::plan::Tell;
 use crate::proposal::{Documents, HostFiles, Input};
@@ -64,6 +64,8 @@ pub struct Driver<'r> {
     accepts_lockout: bool,
     /// Whether the status is written: a command that runs once says how it went itself.
     is_service: bool,
+    /// How often in a row a look came to nothing that may pass.
+    failures: u32,
     /// When [`Event::Due`] is due.
     due: Option<Instant>,
     facts: Facts,
@@ -101,6 +103,7 @@ impl<'r> Driver<'r> {
             memory,
             heals: Heals::default(),
             accepts_lockout: false,
+            failures: 0,
             is_service: false,
             due: None,
             facts: Facts::default(),
@@ -147,8 +150,12 @@ impl<'r> Driver<'r> {
             if !is_free {
                 break;
             }
+            self.waiting = None;
             let sight = match self.look() {
-                Ok(sight) => sight,
+                Ok(sight) => {
+                    self.facts.failure = None;
+                    sight
+                }
                 Err(error) => {
                     self.fail(error.to_string());
                     break;
@@ -161,7 +168,27 @@ impl<'r> Driver<'r> {
                 break;
             }
         }
+        let is_stuck = self.facts.failure.is_some() || self.wants_the_bus();
+        self.failures = if is_stuck { self.failures.saturating_add(1) } else { 0 };
         self.report();
+    }
+
+    /// How soon to look again without an occasion: sooner while something fails that may pass.
+    fn look_again_in(&mut self) -> Duration {
+        let Some(earlier) = self.failures.checked_sub(1) else { return self.settings.recheck };
+        let again = backoff(earlier).min(self.settings.recheck);
+        let what = match &self.facts.failure {
+            Some(_) => "another try of what failed",
+            None => "the system bus, to tell the engine",
+        };
+        self.waiting = waiting(what, again);
+        self.report();
+        again
+    }
+
+    /// Whether a change is put off because the engine could not be told of it.
+    fn wants_the_bus(&self) -> bool {
+        matches!(self.facts.engine, EngineState::Unreachable(_)) && !self.facts.is_applied
     }
 
     /// Begins a change and takes it as far as it goes; false where nothing came of it.
@@ -309,8 +336,8 @@ impl<'r> Driver<'r> {
         let time = jittered(time);
         self.due = Instant::now().checked_add(time);
         let what = match &self.memory.phase {
-            Phase::Undoing { .. } => "the old files to go back",
-            _ => "the engine",
+            Phase::Undoing { .. } => "another try to bring the old files back",
+            _ => "another try to tell the engine",
         };
         self.waiting = Timestamp::now()
             .checked_add(time)
@@ -445,6 +472,11 @@ fn runtime_of(root: &Root, settings: &Settings) -> Option<Arc<Runtime>> {
 /// Where a path of the host is on this machine.
 fn below(root: &Root, path: &std::path::Path) -> PathBuf {
     root.path().join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn waiting(what: &str, time: Duration) -> Option<Waiting> {
+    let until = Timestamp::now().checked_add(time).ok()?;
+    Some(Waiting { what: what.to_owned(), until })
 }
 
 fn milliseconds(start: Instant) -> u64 {

@@ -21,7 +21,7 @@ use crate::settings::{Settings, SettingsError};
 const HEAL_AFTER: Duration = Duration::from_millis(50);
 
 /// How long a predecessor that is just stopping is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the service could not run.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +133,7 @@ fn reload(service: &Service<'_>, driver: &mut Driver<'_>, times: &mut Times) {
             driver.runtime = runtime_of(driver.root, &settings);
             *times = Times::new(&settings);
             driver.settings = settings;
+            driver.facts.settings = None;
             tracing::info!("the settings were read again");
         }
         Err(error) => {
@@ -158,7 +159,7 @@ impl Driver<'_> {
         }
         if times.look <= now {
             self.settle().await;
-            times.looked(&self.settings);
+            times.looked(self.look_again_in());
         }
     }
 }
@@ -242,9 +243,9 @@ impl Times {
         }
     }
 
-    fn looked(&mut self, settings: &Settings) {
+    fn looked(&mut self, again: Duration) {
         self.latest = None;
-        self.look = Instant::now() + jittered(settings.recheck);
+        self.look = Instant::now() + jittered(again);
     }
 
     /// When to wake up at the latest.

@@ -76,6 +76,8 @@ pub struct Facts {
     pub engine: EngineState,
     /// What could not be done, of late.
     pub failure: Option<String>,
+    /// What is wrong with the settings that were read last, so that those of before stay.
+    pub settings: Option<String>,
     /// How the last change ended.
     pub ending: Option<Ending>,
 }
@@ -206,6 +208,9 @@ impl Facts {
         match &self.ending {
             _ if self.failure.is_some() => {
                 said(Truth::True, "Failed", self.failure.clone().unwrap_or_default())
+            }
+            _ if self.settings.is_some() => {
+                said(Truth::True, "WrongSettings", self.settings.clone().unwrap_or_default())
             }
             Some(Ending::RolledBack(why)) if !self.is_applied => {
                 said(Truth::True, "RolledBack", why)

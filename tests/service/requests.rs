@@ -1,0 +1,124 @@
+//! What people ask of a running agent (rules X3, H10), and signals.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::agent::{CA, Host, POLICY, trusting};
+use crate::serving::{Serving, blocking, serving};
+
+#[test]
+fn x3_hold_changes_nothing_until_release() {
+    let mut serving = serving();
+    serving.ask("hold").exits(0);
+    serving.until_condition("Held", "True", "Requested");
+    let [image, map] = trusting(json!({"c.io": CA}));
+    serving.host.documents(&[image, map]);
+    serving.until_condition("Applied", "False", "Held");
+    serving.host.write(POLICY, "{}");
+    serving.until_condition("Drifted", "True", "ChangedByOthers");
+    // Over restarts too.
+    serving.crash_and_restart();
+    serving.until("the new agent", || serving.ask("status").out.contains("Requested"));
+    assert_eq!(serving.host.text(POLICY), "{}");
+    assert!(!serving.host.exists("/etc/docker/certs.d/c.io"));
+    serving.ask("release").exits(0);
+    serving.converges();
+    assert!(serving.host.exists("/etc/docker/certs.d/c.io/ca.crt"));
+    assert_eq!(serving.host.verdict("a.io/x:1"), "allowed");
+}
+
+#[test]
+fn x3_rollback_goes_to_the_running_agent_and_holds() {
+    let mut serving = serving();
+    serving.host.documents(&[blocking("b.io")]);
+    serving.until_verdict("b.io/x:1", "rejected");
+    serving.ask("rollback").exits(0);
+    assert_eq!(serving.host.verdict("a.io/x:1"), "rejected");
+    assert_eq!(serving.host.verdict("b.io/x:1"), "allowed");
+    serving.until_condition("Applied", "False", "HeldByRollback");
+    serving.crash_and_restart();
+    serving.signal_when_ready(Signal::SIGUSR1);
+    serving.until_condition("Applied", "False", "HeldByRollback");
+    assert_eq!(serving.host.verdict("b.io/x:1"), "allowed");
+    serving.ask("retry").exits(0);
+    assert_eq!(serving.host.verdict("b.io/x:1"), "rejected");
+    serving.converges();
+    serving.ask("rollback").exits(0);
+    serving.host.documents(&[blocking("c.io")]);
+    serving.until_verdict("c.io/x:1", "rejected");
+}
+
+#[test]
+fn x3_apply_makes_the_running_agent_look_at_once() {
+    let host = Host::with(&[blocking("a.io")]);
+    let serving = Serving::on(host, &["--set", "source.quiet_seconds=3600"]);
+    serving.converges();
+    serving.host.documents(&[blocking("b.io")]);
+    serving.ask("apply").exits(0);
+    assert_eq!(serving.host.verdict("b.io/x:1"), "rejected");
+    let docs = serving.host.docs();
+    let run = serving.host.run(&["apply", "-f", docs.to_str().unwrap()]).exits(1);
+    assert!(run.err.contains("an agent is running"), "{}", run.err);
+}
+
+#[test]
+fn x3_revert_gives_the_files_back_and_they_stay_so() {
+    let mut serving = serving();
+    serving.ask("revert").exits(0);
+    assert!(!serving.host.exists(POLICY));
+    serving.until_condition("Held", "True", "Requested");
+    serving.crash_and_restart();
+    serving.until("the new agent", || serving.ask("status").out.contains("Requested"));
+    assert!(!serving.host.exists(POLICY));
+}
+
+#[test]
+fn x1_status_says_when_no_agent_runs() {
+    let mut serving = serving();
+    serving.ask("status").exits(0);
+    assert!(serving.stop().success());
+    let run = serving.ask("status").exits(2);
+    assert!(run.out.contains("no agent is running"), "{}", run.out);
+    let json = serving.host.run(&["status", "-o", "json"]).exits(2).json();
+    assert_eq!(json["phase"], "Idle");
+    let yaml = serving.host.run(&["status", "-o", "yaml"]).exits(2);
+    assert!(yaml.out.contains("phase: Idle"), "{}", yaml.out);
+    serving.ask("hold").exits(1);
+    assert_eq!(Host::new().run(&["status"]).code, 1);
+}
+
+#[test]
+fn h10_sighup_reads_the_settings_again_and_refuses_wrong_ones() {
+    let serving = serving();
+    let settings = "/etc/image-config-agent/conf.d/10.toml";
+    serving.host.write(settings, "drift = 'maybe'\n");
+    serving.signal(Signal::SIGHUP);
+    serving.until_condition("Degraded", "True", "WrongSettings");
+    serving.host.write(settings, "drift = 'report'\n");
+    serving.signal(Signal::SIGHUP);
+    serving.until_condition("Degraded", "False", "AsExpected");
+    serving.host.write(POLICY, "{}");
+    serving.until_condition("Drifted", "True", "ChangedByOthers");
+}
+
+#[test]
+fn h1_a_second_agent_does_not_get_the_host() {
+    let serving = serving();
+    let lock = serving.host.at("/var/lib/image-config-agent/lock");
+    assert!(fs::read_to_string(lock).unwrap().parse::<u32>().is_ok());
+    let before = serving.host.text(POLICY);
+    let docs = serving.host.docs();
+    let root = serving.host.root();
+    let second = std::process::Command::new("timeout")
+        .args(["40", env!("CARGO_BIN_EXE_image-config-agent"), "run", "-f"])
+        .args([docs.as_path(), "--root".as_ref(), root.as_path()])
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("another image-config-agent"), "{said}");
+    assert_eq!(serving.host.text(POLICY), before);
+    serving.converges();
+}
