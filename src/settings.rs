@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::host::{Content, Paths, Root};
+use crate::model::Reference;
+use crate::model::reference::is_short_name;
 
 /// Where drop-in files lie below the root, in the order in which they are read.
 const DIRECTORIES: [&str; 3] = [
@@ -39,6 +41,10 @@ pub struct Settings {
     pub guard: Guard,
     /// Images that the host cannot live without, beside those found on it.
     pub guard_images: Vec<String>,
+    /// The image that the agent itself runs from, if it runs from one.
+    pub agent_image: Option<String>,
+    /// Where the kubelet finds static pods: directories or files.
+    pub static_pods: Vec<PathBuf>,
 }
 
 impl Default for Settings {
@@ -48,6 +54,9 @@ impl Default for Settings {
             trusted_ca_namespace: "openshift-config".to_owned(),
             guard: Guard::default(),
             guard_images: Vec::new(),
+            agent_image: None,
+            // Of kubeadm and OpenShift.
+            static_pods: vec!["/etc/kubernetes/manifests".into()],
         }
     }
 }
@@ -70,7 +79,7 @@ impl Key {
 }
 
 /// Every setting there is.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 16] = [
     Key {
         name: "trusted_ca_namespace",
         about: "namespace of the ConfigMap that additionalTrustedCA names",
@@ -84,7 +93,17 @@ pub const KEYS: [Key; 14] = [
     Key {
         name: "guard_images",
         about: "images that the host cannot live without (a list; comma-separated in flags)",
-        set: |s, v| list(v).map(|images| s.guard_images = images),
+        set: |s, v| list(v, image).map(|images| s.guard_images = images),
+    },
+    Key {
+        name: "agent_image",
+        about: "the agent's own image, which the guard protects; a DaemonSet sets it",
+        set: |s, v| image(v).map(|image| s.agent_image = Some(image)),
+    },
+    Key {
+        name: "static_pods",
+        about: "directories or files of static pods, which the guard protects (a list; comma-separated in flags)",
+        set: |s, v| list(v, path).map(|paths| s.static_pods = paths),
     },
     Key {
         name: "paths.policy",
@@ -254,10 +273,23 @@ fn path(value: &Value) -> Result<PathBuf, &'static str> {
     if path.is_absolute() && is_plain { Ok(path) } else { Err("write an absolute path without ..") }
 }
 
-fn list(value: &Value) -> Result<Vec<String>, &'static str> {
+fn image(value: &Value) -> Result<String, &'static str> {
+    let image = text(value)?;
+    if Reference::parse(&image).is_ok() && !is_short_name(&image) {
+        Ok(image)
+    } else {
+        Err("write the full name of an image, with its registry")
+    }
+}
+
+/// `item` of each; a text is a list with commas between.
+fn list<T>(
+    value: &Value,
+    item: fn(&Value) -> Result<T, &'static str>,
+) -> Result<Vec<T>, &'static str> {
     match value {
-        Value::Array(array) => array.iter().map(text).collect(),
-        _ => Ok(text(value)?.split(',').map(|item| item.trim().to_owned()).collect()),
+        Value::Array(array) => array.iter().map(item).collect(),
+        _ => text(value)?.split(',').map(|part| item(&Value::from(part.trim()))).collect(),
     }
 }
 
@@ -334,6 +366,7 @@ mod tests {
         for key in KEYS {
             let value = match key.name {
                 "guard" => "off",
+                "guard_images" | "agent_image" => "a.io/x:1",
                 _ => "/x",
             };
             let settings = load(&[], &[(&key.variable(), value)], &[]).unwrap();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::walk::Walk;
+use crate::model::annotations::ACCEPT_LOCKOUT;
 use crate::model::config::{Entry, HostnameOrigin, ImportRule};
 use crate::model::reference::is_domain;
 use crate::model::{ClusterConfig, Finding, Origin, Scope, Severity};
@@ -39,6 +40,7 @@ pub(super) fn decode(
 ) -> Option<String> {
     let top = document.value.as_object()?;
     walk.unknown_fields(top, "", &["apiVersion", "kind", "metadata", "spec", "status"]);
+    config.accepted_lock_out = accepted_lock_out(walk, document);
     let mut ca_name = None;
     if let Some(spec) = walk.object(top, "spec", &SPEC) {
         config.import = import_rules(walk, spec);
@@ -68,6 +70,13 @@ pub(super) fn decode(
         }
     }
     ca_name
+}
+
+fn accepted_lock_out(walk: &Walk<'_>, document: &Document) -> Option<(String, Origin)> {
+    let value = document.value.pointer("/metadata/annotations")?.get(ACCEPT_LOCKOUT)?;
+    // What is no string is no digest either; the finding about a stale one then shows it.
+    let text = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
+    Some((text, walk.origin(&format!("metadata.annotations[{ACCEPT_LOCKOUT:?}]"))))
 }
 
 pub(super) fn bad_hostname(origin: Origin, host: &str) -> Finding {

@@ -18,7 +18,7 @@ use crate::model::reference::is_domain;
 use crate::model::{ClusterConfig, Finding, Origin, Reference, Severity};
 
 pub use document::{Document, MAX_FILE_BYTES, SourceFile};
-pub use pod::pod_images;
+pub use pod::{PodImages, pod_images};
 use walk::Walk;
 
 /// What is known beside the documents.

@@ -1,6 +1,7 @@
 //! What is meant: scopes, references, mirrors, and the cluster's image configuration.
 
 pub mod advice;
+pub mod annotations;
 pub mod config;
 pub mod digest;
 pub mod finding;
