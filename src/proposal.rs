@@ -13,7 +13,7 @@ use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot, static_pods};
 use crate::model::advice::advise;
 use crate::model::config::TrustedCa;
 use crate::model::finding::any_error;
-use crate::model::{ClusterConfig, Digests, Finding, Meaning, Origin, Severity};
+use crate::model::{ClusterConfig, Digests, Finding, Findings, Meaning, Origin, Severity};
 use crate::plan::view::EngineFiles;
 use crate::plan::{Impact, View, guard, impact, overrides};
 use crate::render::policy::DEFAULT_POLICY;
@@ -135,13 +135,14 @@ impl Proposal {
         let base = Base::load(root)?;
         let bases = self.host.bases(root, &base, &Applied::load(root)?);
         let rendered = render::render(meaning, &bases);
-        self.findings.extend(rendered.findings);
-        self.findings.extend(self.host.unreadable_settings());
+        let mut findings: Findings = rendered.findings.into_iter().collect();
+        findings.extend(self.host.unreadable_settings());
         self.files = rendered.files;
         let original =
             |path: &Path| (path.to_owned(), base.text(root, &self.host.settings.paths, path));
         self.originals = self.files.iter().map(|(path, _)| original(path)).collect();
-        self.findings.extend(self.foreign());
+        findings.extend(self.foreign());
+        self.findings.extend(findings.into_vec());
         self.findings.sort();
         Ok(())
     }

@@ -124,7 +124,9 @@ fn scopes(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
         ));
         return None;
     }
-    let entries = strings.into_iter().filter_map(|(path, text)| entry(walk, &path, text));
+    let entries = strings
+        .into_iter()
+        .filter_map(|(index, text)| entry(walk, &format!("{path}[{index}]"), text));
     Some(entries.collect())
 }
 
@@ -210,7 +212,8 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
     }
     let mut seen = HashSet::new();
     let mut entries = Vec::with_capacity(strings.len());
-    for (path, text) in strings {
+    for (index, text) in strings {
+        let path = format!("{path}[{index}]");
         if !is_domain(text) {
             walk.push(
                 Finding::new(
@@ -269,11 +272,11 @@ fn import_mode(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<String>
 fn hostnames(walk: &mut Walk<'_>, parent: &Map<String, Value>, at: &str) -> Vec<String> {
     let path = format!("{at}.externalRegistryHostnames");
     let mut hosts = Vec::new();
-    for (path, host) in walk.strings(parent, &path).unwrap_or_default() {
+    for (index, host) in walk.strings(parent, &path).unwrap_or_default() {
         if is_domain(host) {
             hosts.push(host.to_owned());
         } else {
-            walk.push(bad_hostname(walk.origin(&path), host));
+            walk.push(bad_hostname(walk.origin(&format!("{path}[{index}]")), host));
         }
     }
     hosts

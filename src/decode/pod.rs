@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::document::{SourceFile, documents};
+use crate::model::Findings;
 
 /// The images that the pods in a file need.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,11 +17,11 @@ pub struct PodImages {
 /// The images of all pods in `file`.
 #[must_use]
 pub fn pod_images(file: &SourceFile) -> PodImages {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let documents = documents(file, &mut findings);
     let mut found = PodImages {
         images: Vec::new(),
-        problem: findings.first().map(|f| f.why.trim_end_matches('.').to_owned()),
+        problem: findings.into_vec().first().map(|f| f.why.trim_end_matches('.').to_owned()),
     };
     let mut pods = documents.iter().filter(|document| document.kind == "Pod").peekable();
     if pods.peek().is_none() {
