@@ -382,7 +382,6 @@ impl HostFiles {
     /// Settings of CRI-O that cannot be read, so that nobody knows which policy it obeys.
     pub fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
         self.snapshot.crio.unreadable.iter().map(|(path, why)| {
-            let why = why.lines().next().unwrap_or_default();
             Finding::new(
                 Severity::Error,
                 "EngineSettingsUnreadable",

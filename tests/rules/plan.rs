@@ -90,6 +90,36 @@ fn h3_a_log_level_that_hides_the_reload() {
     }
 }
 
+/// What the engine cannot read says nothing about what it would make of a change.
+#[test]
+fn h3_files_that_the_engine_cannot_read() {
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    let drop_in = "/etc/containers/registries.conf.d/50-broken.conf";
+    host.write(drop_in, "[");
+    let reason = |run: &Run| {
+        let reason = run.json()["impact"]["runtimeReason"].to_string();
+        assert!(reason.contains(drop_in) && reason.contains("cannot read"), "{reason}");
+    };
+    let run = host.plan().exits(2);
+    assert_eq!(runtime(&run), "reload");
+    reason(&run);
+    host.write("/etc/crio/crio.conf", "[crio.runtime]\nlog_level = \"warn\"\n");
+    assert_eq!(runtime(&host.plan().exits(2)), "restart");
+    // A change of CAs alone still needs nothing.
+    host.documents(&trusting(json!({"a.io": CA})));
+    let run = host.plan().exits(2);
+    assert_eq!(runtime(&run), "none");
+    reason(&run);
+    // A file of ours that others broke is mended by what is applied.
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    host.apply().exits(0);
+    host.write(REGISTRIES, "[");
+    let run = host.plan().exits(2);
+    assert_eq!(runtime(&run), "reload");
+    let why = run.json()["impact"]["runtimeReason"].to_string();
+    assert!(why.contains("cannot read its present files"), "{why}");
+}
+
 #[test]
 fn h3_the_text_says_both_with_reasons() {
     let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
