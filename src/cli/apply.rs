@@ -9,7 +9,7 @@ use image_config_agent::model::Severity;
 use image_config_agent::plan::{Impact, RuntimeNeed};
 use image_config_agent::proposal::{Documents, HostFiles, Proposal};
 
-use super::{Exit, FormatArgs, HostArgs, InputArgs, output};
+use super::{Exit, FormatArgs, HostArgs, ReportArgs, output};
 
 /// How long another agent's transaction is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,11 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 #[command(after_help = "Example: image-config-agent apply -f cluster.yaml --root /mnt/host")]
 pub struct Apply {
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    host: HostArgs,
-    #[command(flatten)]
-    format: FormatArgs,
+    args: ReportArgs,
     /// Apply even if the host can then not pull an image that it needs
     #[arg(long)]
     accept_lockout: bool,
@@ -34,9 +30,9 @@ pub struct Apply {
 
 impl Apply {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (root, settings) = self.host.open()?;
+        let (root, settings) = self.args.host.open()?;
         let host = HostFiles::read(&root, &settings);
-        let documents = host.documents(&self.input.input());
+        let documents = host.documents(&self.args.input.input());
         // What is refused leaves no trace, not even a lock; a change half-done may be what is
         // refused, and is ended first.
         let refused = self.propose(&root, host, documents.clone())?;
@@ -86,7 +82,7 @@ impl Apply {
         outcome: &Outcome,
         impact: Option<&Impact>,
     ) -> anyhow::Result<()> {
-        if self.format.is_json() {
+        if self.args.format.is_json() {
             return output::json(&output::proposal_json(proposal, outcome, impact));
         }
         output::findings(&proposal.findings);
