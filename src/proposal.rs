@@ -1,24 +1,26 @@
 //! A proposal: what documents would make of a host. It runs the flow up to the plan and
 //! changes nothing.
 
+mod needed;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::apply::{Applied, ApplyError, Base, Outcome, Request, held, preview};
 use crate::decode::{self, Context, SourceFile, decode};
-use crate::engine::{Content, File, Registries, certs};
-use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot};
+use crate::engine::{Content, File, Registries, ShortNameMode, certs};
+use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot, static_pods};
 use crate::model::advice::advise;
 use crate::model::config::TrustedCa;
 use crate::model::finding::any_error;
-use crate::model::{ClusterConfig, Digests, Finding, Meaning, Origin, Severity};
-use crate::plan::guard::{Needed, lock_outs};
+use crate::model::{ClusterConfig, Digests, Finding, Findings, Meaning, Origin, Severity};
 use crate::plan::view::EngineFiles;
-use crate::plan::{Impact, View, impact, overrides};
+use crate::plan::{Impact, View, guard, impact, overrides};
 use crate::render::policy::DEFAULT_POLICY;
 use crate::render::{self, Bases, CertsOnHost, FileSet, Want};
 use crate::settings::{Guard, Settings};
 use crate::source;
+use needed::Needs;
 
 /// What the user gave.
 #[derive(Debug, Clone, Default)]
@@ -72,8 +74,10 @@ impl Documents {
         let (meaning, merged) = Meaning::of(&config);
         findings.extend(merged);
         findings.extend(advise(&config, &meaning, short_name_mode));
+        let digests = Digests::of(&config);
+        findings.extend(guard::stale_acceptance(&config, &digests));
         findings.sort();
-        Self { digests: Digests::of(&config), config, meaning, findings }
+        Self { config, meaning, digests, findings }
     }
 }
 
@@ -131,13 +135,14 @@ impl Proposal {
         let base = Base::load(root)?;
         let bases = self.host.bases(root, &base, &Applied::load(root)?);
         let rendered = render::render(meaning, &bases);
-        self.findings.extend(rendered.findings);
-        self.findings.extend(self.host.unreadable_settings());
+        let mut findings: Findings = rendered.findings.into_iter().collect();
+        findings.extend(self.host.unreadable_settings());
         self.files = rendered.files;
         let original =
             |path: &Path| (path.to_owned(), base.text(root, &self.host.settings.paths, path));
         self.originals = self.files.iter().map(|(path, _)| original(path)).collect();
-        self.findings.extend(self.foreign());
+        findings.extend(self.foreign());
+        self.findings.extend(findings.into_vec());
         self.findings.sort();
         Ok(())
     }
@@ -206,21 +211,30 @@ impl Proposal {
         impact::impact(&self.host.view(), &after, self.host.hides_reloads())
     }
 
-    /// What the guard says (rule H8); a warning where somebody has accepted the lock-out.
+    /// What the guard says (rule H8); a warning where somebody has accepted the lock-out, for
+    /// this once or with the Image's annotation.
     #[must_use]
-    pub fn lock_outs(&self, root: &Root, is_accepted: bool) -> Vec<Finding> {
+    pub fn lock_outs(&self, root: &Root, accept: bool) -> Vec<Finding> {
+        let documents = &self.documents;
+        let is_accepted = accept || guard::is_accepted(&documents.config, &documents.digests);
         let severity = match self.host.settings.guard {
             Guard::Off => return Vec::new(),
             Guard::Enforce if !is_accepted => Severity::Error,
             Guard::Enforce | Guard::Warn => Severity::Warning,
         };
-        let mut needed = self.host.needed(root);
-        needed.extend(self.documents.config.release.iter().map(|(image, origin)| Needed {
-            image: image.to_string(),
-            by: format!("the release payload ({origin})"),
-        }));
-        let after = self.engine_files(Engine::Crio).view();
-        lock_outs(&needed, &self.host.view(), &after, severity)
+        let settings = &self.host.settings;
+        let static_pods = static_pods(root, &settings.static_pods);
+        let needs = Needs::of(settings, &documents.config, &self.host.snapshot, static_pods);
+        let change = guard::Change {
+            before: &self.host.view(),
+            after: &self.engine_files(Engine::Crio).view(),
+            short_names: self.host.short_name_mode(),
+            digest: &documents.digests.configuration,
+        };
+        let mut findings = change.lock_outs(&needs.images, severity);
+        findings.extend(needs.findings);
+        findings.sort();
+        findings
     }
 
     /// That a rollback went away from this configuration, if one did (rule X3).
@@ -354,11 +368,20 @@ impl HostFiles {
         on_host
     }
 
-    /// Settings of CRI-O that cannot be read: any of them may name the policy.json it obeys.
+    /// What CRI-O makes of short names, whatever registries.conf says: `enforcing` is its
+    /// default.
+    #[must_use]
+    pub fn short_name_mode(&self) -> ShortNameMode {
+        match self.snapshot.crio.short_name_mode.as_deref() {
+            Some("disabled") => ShortNameMode::Disabled,
+            Some("permissive") => ShortNameMode::Permissive,
+            _ => ShortNameMode::Enforcing,
+        }
+    }
+
     /// Settings of CRI-O that cannot be read, so that nobody knows which policy it obeys.
     pub fn unreadable_settings(&self) -> impl Iterator<Item = Finding> {
         self.snapshot.crio.unreadable.iter().map(|(path, why)| {
-            let why = why.lines().next().unwrap_or_default();
             Finding::new(
                 Severity::Error,
                 "EngineSettingsUnreadable",
@@ -382,42 +405,6 @@ impl HostFiles {
         let filters = crio.log_filter.as_deref().is_some_and(|filter| !filter.is_empty());
         filters.then_some("log_filter in crio.conf may hide what CRI-O says of it")
     }
-
-    /// The images that the host needs: the pause image, static pods, what the settings list.
-    fn needed(&self, root: &Root) -> Vec<Needed> {
-        let pause = self.snapshot.crio.pause_image.iter();
-        let pause = pause.map(|image| Needed {
-            image: image.clone(),
-            by: "pause_image of crio.conf".to_owned(),
-        });
-        let listed = self.settings.guard_images.iter();
-        let listed = listed.map(|image| Needed {
-            image: image.clone(),
-            by: "guard_images of the settings".to_owned(),
-        });
-        pause.chain(listed).chain(static_pods(root)).collect()
-    }
-}
-
-/// Where the kubelet of kubeadm and OpenShift finds static pods.
-const STATIC_PODS: &str = "/etc/kubernetes/manifests";
-
-/// The images of static pods. What cannot be read there is the kubelet's to complain of.
-fn static_pods(root: &Root) -> Vec<Needed> {
-    let directory = Path::new(STATIC_PODS);
-    let names = root.list(directory).ok().flatten().unwrap_or_default();
-    let read = |name: std::ffi::OsString| {
-        let path = directory.join(name);
-        let bytes = root.read(&path).ok().flatten()?;
-        Some(SourceFile { name: path.display().to_string(), bytes })
-    };
-    let images = |file: SourceFile| {
-        let images = decode::pod_images(&file);
-        images
-            .into_iter()
-            .map(move |image| Needed { image, by: format!("static pod {}", file.name) })
-    };
-    names.into_iter().filter_map(read).flat_map(images).collect()
 }
 
 fn files_of(listing: &Listing) -> &[File] {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::host::{Content, Paths, Root};
+use crate::model::Reference;
+use crate::model::reference::is_short_name;
 use crate::plan::RuntimeAction;
 
 /// Where drop-in files lie below the root, in the order in which they are read.
@@ -80,6 +82,10 @@ pub struct Settings {
     pub quiet: Duration,
     /// How often all is looked at again although nobody said that anything changed.
     pub recheck: Duration,
+    /// The image that the agent itself runs from, if it runs from one.
+    pub agent_image: Option<String>,
+    /// Where the kubelet finds static pods: directories or files.
+    pub static_pods: Vec<PathBuf>,
 }
 
 impl Default for Runtime {
@@ -108,6 +114,9 @@ impl Default for Settings {
             drift: DriftAction::default(),
             quiet: Duration::from_secs(1),
             recheck: Duration::from_secs(600),
+            agent_image: None,
+            // Of kubeadm and OpenShift.
+            static_pods: vec!["/etc/kubernetes/manifests".into()],
         }
     }
 }
@@ -130,7 +139,7 @@ impl Key {
 }
 
 /// Every setting there is.
-pub const KEYS: [Key; 25] = [
+pub const KEYS: [Key; 27] = [
     Key {
         name: "trusted_ca_namespace",
         about: "namespace of the ConfigMap that additionalTrustedCA names",
@@ -147,12 +156,22 @@ pub const KEYS: [Key; 25] = [
     Key {
         name: "guard_images",
         about: "images that the host cannot live without (a list; comma-separated in flags)",
-        set: |s, v| list(v).map(|images| s.guard_images = images),
+        set: |s, v| list(v, image).map(|images| s.guard_images = images),
+    },
+    Key {
+        name: "agent_image",
+        about: "the agent's own image, which the guard protects; a DaemonSet sets it",
+        set: |s, v| image(v).map(|image| s.agent_image = Some(image)),
+    },
+    Key {
+        name: "static_pods",
+        about: "directories or files of static pods, which the guard protects (a list; comma-separated in flags)",
+        set: |s, v| list(v, path).map(|paths| s.static_pods = paths),
     },
     Key {
         name: "source.files",
         about: "files and directories of documents that the service obeys (a list)",
-        set: |s, v| list(v).map(|paths| s.sources = paths.into_iter().map(PathBuf::from).collect()),
+        set: |s, v| list(v, path).map(|paths| s.sources = paths),
     },
     Key {
         name: "source.quiet_seconds",
@@ -392,10 +411,20 @@ fn path(value: &Value) -> Result<PathBuf, String> {
     }
 }
 
-fn list(value: &Value) -> Result<Vec<String>, String> {
+fn image(value: &Value) -> Result<String, String> {
+    let image = text(value)?;
+    if Reference::parse(&image).is_ok() && !is_short_name(&image) {
+        Ok(image)
+    } else {
+        Err("write the full name of an image, with its registry".to_owned())
+    }
+}
+
+/// `item` of each; a text is a list with commas between.
+fn list<T>(value: &Value, item: fn(&Value) -> Result<T, String>) -> Result<Vec<T>, String> {
     match value {
-        Value::Array(array) => array.iter().map(text).collect(),
-        _ => Ok(text(value)?.split(',').map(|item| item.trim().to_owned()).collect()),
+        Value::Array(array) => array.iter().map(item).collect(),
+        _ => text(value)?.split(',').map(|part| item(&Value::from(part.trim()))).collect(),
     }
 }
 
@@ -496,6 +525,7 @@ mod tests {
                 "runtime.action" => "auto",
                 "runtime.unit" => "x.service",
                 name if name.ends_with("_seconds") => "7",
+                "guard_images" | "agent_image" => "a.io/x:1",
                 _ => "/x",
             };
             let settings = load(&[], &[(&key.variable(), value)], &[]).unwrap();

@@ -181,7 +181,12 @@ proptest! {
             let bases = bases("", render::policy::DEFAULT_POLICY);
             let rendered = render::render(&Meaning::of(config).0, &bases);
             let (registries, policy) = engine(&rendered.files, &bases);
-            View { registries: Ok(registries), policy: Ok(policy), certs: Vec::new() }
+            View {
+                registries: Ok(registries),
+                unread: Vec::new(),
+                policy: Ok(policy),
+                certs: Vec::new(),
+            }
         };
         let meanings = [&before, &after].map(|config| Meaning::of(config).0);
         let (before, after) = (view(&before), view(&after));

@@ -10,7 +10,7 @@ use crate::host::HostError;
 pub enum ApplyError {
     /// A file of the host cannot be read or written; what was begun has been undone (H1).
     #[error("{0}; the managed files are as they were")]
-    Host(#[from] HostError),
+    Host(HostError),
     /// An operation failed, and so did putting it right: the journal stays, and the next
     /// transaction finishes or undoes it before anything else (H1).
     #[error(
@@ -38,7 +38,7 @@ pub enum ApplyError {
         supported: u64,
     },
     /// A file of the agent's state is not what the agent wrote.
-    #[error("{} is damaged: {why}; restore it from a backup, or revert by hand", file.display())]
+    #[error("{} is damaged: {why}; restore it from a backup, or revert by hand as docs/recovery.md says", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -78,4 +78,11 @@ pub enum ApplyError {
         .0.display()
     )]
     NoBase(PathBuf),
+}
+
+/// By hand, because the message has all of the cause in it: as a source it would be said twice.
+impl From<HostError> for ApplyError {
+    fn from(error: HostError) -> Self {
+        Self::Host(error)
+    }
 }

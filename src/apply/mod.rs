@@ -5,22 +5,22 @@
 //! it, `foreign/` what others wrote over ours. State and managed files change in the same
 //! transaction, so neither can run ahead of the other.
 
-mod adopt;
 pub mod base;
 mod change;
 pub mod drift;
 pub mod error;
 mod journal;
 mod lock;
+mod new_base;
 pub mod outcome;
 pub mod session;
 pub mod state;
 mod transaction;
 
-pub use adopt::adopted;
 pub use base::{Base, Origin};
 pub use drift::{Drift, DriftKind, drift};
 pub use error::ApplyError;
+pub use new_base::adopted;
 pub use outcome::{Change, ChangeKind, Outcome, Warning};
 pub use session::{
     Request, Session, given_back, held, is_applied, is_interrupted, one_step_back, preview,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use image_config_agent::check::{Answer, Host, Verdict, import};
-use image_config_agent::engine::ShortNameMode;
 use image_config_agent::model::finding::printable;
 use image_config_agent::model::{Finding, Origin};
 use image_config_agent::proposal::{Documents, Engine, HostFiles, Input, Proposal};
@@ -64,15 +63,14 @@ impl Check {
             if !unreadable.is_empty() {
                 return Ok(Exit::Error);
             }
-            let mode = host.snapshot.crio.short_name_mode.clone();
-            (host.engine_files(engine), mode, None, Vec::new())
+            (host.engine_files(engine), host.short_name_mode(), None, Vec::new())
         } else {
             let proposal = Proposal::make(&root, &settings, &input)?;
             output::warnings(&proposal.findings);
             if !proposal.is_applicable() {
                 return Ok(Exit::Error);
             }
-            let mode = proposal.host.snapshot.crio.short_name_mode.clone();
+            let mode = proposal.host.short_name_mode();
             let files = proposal.engine_files(engine);
             (files, mode, Some(proposal.documents.meaning), proposal.findings)
         };
@@ -81,8 +79,7 @@ impl Check {
         let host = Host {
             view: &view,
             policy_file,
-            short_name_mode: (engine == Engine::Crio)
-                .then(|| short_name_mode(crio_mode.as_deref())),
+            short_name_mode: (engine == Engine::Crio).then_some(crio_mode),
             meaning: meaning.as_ref(),
         };
         let answer = |text: &String| if self.push { host.push(text) } else { host.pull(text) };
@@ -120,16 +117,6 @@ impl Check {
             }
         }
         Ok(exit)
-    }
-}
-
-/// What CRI-O's settings make of short names, whatever registries.conf says: `enforcing` is its
-/// default.
-fn short_name_mode(text: Option<&str>) -> ShortNameMode {
-    match text {
-        Some("disabled") => ShortNameMode::Disabled,
-        Some("permissive") => ShortNameMode::Permissive,
-        _ => ShortNameMode::Enforcing,
     }
 }
 

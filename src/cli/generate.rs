@@ -47,6 +47,7 @@ impl Generate {
             What::Man { directory } => {
                 std::fs::create_dir_all(directory)
                     .with_context(|| format!("cannot create {}", directory.display()))?;
+                let command = without_help(command);
                 clap_mangen::generate_to(command.clone(), directory)
                     .with_context(|| format!("cannot write below {}", directory.display()))?;
                 let main = directory.join("image-config-agent.1");
@@ -56,6 +57,11 @@ impl Generate {
         }
         Ok(Exit::Yes)
     }
+}
+
+/// `help` has no page, so no page may refer to one.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
 /// The page of the program itself, with all settings.

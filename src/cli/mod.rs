@@ -172,6 +172,17 @@ enum Format {
     Json,
 }
 
+/// Of commands that report on documents for a host.
+#[derive(Debug, Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    host: HostArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
 #[derive(Debug, Args)]
 struct FormatArgs {
     /// How to print the result

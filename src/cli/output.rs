@@ -42,7 +42,7 @@ pub fn note(text: &str) {
 }
 
 /// How many findings are printed for people, the gravest first.
-const MOST_FINDINGS: usize = 500;
+const MOST_FINDINGS: usize = 1_000;
 
 /// Prints findings to standard error.
 pub fn findings(findings: &[Finding]) {
@@ -63,7 +63,7 @@ pub fn findings(findings: &[Finding]) {
         );
     }
     if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
-        lines.push_str(&format!("and {more} more; -o json has them all\n"));
+        lines.push_str(&format!("and {more} more; -o json lists them\n"));
     }
     let _ = anstream::stderr().lock().write_all(lines.as_bytes());
 }

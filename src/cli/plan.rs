@@ -9,7 +9,7 @@ use image_config_agent::model::Severity;
 use image_config_agent::plan::{Impact, RuntimeNeed, diff};
 use image_config_agent::proposal::Proposal;
 
-use super::{Exit, FormatArgs, HostArgs, InputArgs, output};
+use super::{Exit, ReportArgs, output};
 
 /// Shows what would change.
 #[derive(Debug, Args)]
@@ -18,17 +18,13 @@ Exits with 2 where something would change.
 Example: image-config-agent plan -f cluster.yaml")]
 pub struct Plan {
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    host: HostArgs,
-    #[command(flatten)]
-    format: FormatArgs,
+    args: ReportArgs,
 }
 
 impl Plan {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (root, settings) = self.host.open()?;
-        let mut proposal = Proposal::make(&root, &settings, &self.input.input())?;
+        let (root, settings) = self.args.host.open()?;
+        let mut proposal = Proposal::make(&root, &settings, &self.args.input.input())?;
         if !proposal.is_applicable() {
             return self.refuse(&proposal);
         }
@@ -38,7 +34,7 @@ impl Plan {
         proposal.findings.extend(hold);
         let outcome = proposal.outcome(&root)?;
         let impact = proposal.impact();
-        if self.format.is_json() {
+        if self.args.format.is_json() {
             output::json(&report(&proposal, &outcome, Some(&impact)))?;
         } else {
             print(&root, &proposal, &outcome, &impact)?;
@@ -48,7 +44,7 @@ impl Plan {
     }
 
     fn refuse(&self, proposal: &Proposal) -> anyhow::Result<Exit> {
-        if self.format.is_json() {
+        if self.args.format.is_json() {
             output::json(&report(proposal, &Outcome::default(), None))?;
         } else {
             output::findings(&proposal.findings);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use image_config_agent::host::{Owner, Root};
+use image_config_agent::model::finding::printable;
 use image_config_agent::proposal::Proposal;
 
 use super::{Exit, HostArgs, InputArgs, output};
@@ -34,13 +35,32 @@ impl Render {
         }
         let output = self.output.as_deref().map(open).transpose()?;
         for (path, _) in proposal.files.iter() {
-            let Some(bytes) = proposal.content(path) else { continue };
-            match &output {
-                Some(directory) => write(directory, path, bytes)?,
-                None => print(path, bytes)?,
+            match (&output, proposal.content(path)) {
+                (Some(directory), Some(bytes)) => write(directory, path, bytes)?,
+                // Of a former render: it would mean something that the documents do not say.
+                (Some(directory), None) => drop(directory.remove(path)?),
+                (None, Some(bytes)) => print(path, bytes)?,
+                (None, None) => {}
             }
         }
+        if let Some(directory) = &output {
+            note_other_cas(directory, &settings.paths.certs_d, &proposal);
+        }
         Ok(Exit::of(&proposal.findings, Exit::Yes))
+    }
+}
+
+/// Names the CA files in the directory that are not of this render. They may be of a former one
+/// or of others, so they stay.
+fn note_other_cas(directory: &Root, certs_d: &Path, proposal: &Proposal) {
+    for host in directory.list(certs_d).ok().flatten().unwrap_or_default() {
+        for name in ["ca.crt", "image-config-agent.crt"] {
+            let path = certs_d.join(&host).join(name);
+            if proposal.files.get(&path).is_none() && matches!(directory.node(&path), Ok(Some(_))) {
+                let path = path.display().to_string();
+                output::note(&format!("not of this render, so left: {}", printable(&path)));
+            }
+        }
     }
 }
 

@@ -5,26 +5,22 @@ use image_config_agent::model::finding::any_error;
 use image_config_agent::proposal::Documents;
 use serde_json::json;
 
-use super::{Exit, FormatArgs, HostArgs, InputArgs, output};
+use super::{Exit, ReportArgs, output};
 
 /// Judges documents.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: image-config-agent validate -f cluster.yaml -o json")]
 pub struct Validate {
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    host: HostArgs,
-    #[command(flatten)]
-    format: FormatArgs,
+    args: ReportArgs,
 }
 
 impl Validate {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (_, settings) = self.host.open()?;
-        let documents = Documents::read(&self.input.input(), &settings, None);
+        let (_, settings) = self.args.host.open()?;
+        let documents = Documents::read(&self.args.input.input(), &settings, None);
         let is_valid = !any_error(&documents.findings);
-        if self.format.is_json() {
+        if self.args.format.is_json() {
             output::json(&report(&documents, is_valid))?;
         } else {
             output::findings(&documents.findings);

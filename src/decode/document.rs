@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::parse::parse;
-use crate::model::{Finding, Origin, Severity};
+use crate::model::{Finding, Findings, Origin, Severity};
 
 /// The most that is read of one file, in bytes.
 pub const MAX_FILE_BYTES: usize = 16 << 20;
@@ -44,7 +44,7 @@ impl Document {
 }
 
 /// The documents of a file, lists unfolded.
-pub(super) fn documents(file: &SourceFile, findings: &mut Vec<Finding>) -> Vec<Document> {
+pub(super) fn documents(file: &SourceFile, findings: &mut Findings) -> Vec<Document> {
     let values = match parse(&file.bytes) {
         Ok(values) => values,
         Err(problem) => {
@@ -79,7 +79,7 @@ fn unfold(
     mut value: Value,
     item_of: Option<(&str, &str)>,
     documents: &mut Vec<Document>,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) {
     if value.is_null() {
         return;

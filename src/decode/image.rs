@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::walk::Walk;
+use crate::model::annotations::ACCEPT_LOCKOUT;
 use crate::model::config::{Entry, HostnameOrigin, ImportRule};
 use crate::model::reference::is_domain;
 use crate::model::{ClusterConfig, Finding, Origin, Scope, Severity};
@@ -39,6 +40,7 @@ pub(super) fn decode(
 ) -> Option<String> {
     let top = document.value.as_object()?;
     walk.unknown_fields(top, "", &["apiVersion", "kind", "metadata", "spec", "status"]);
+    config.accepted_lock_out = accepted_lock_out(walk, document);
     let mut ca_name = None;
     if let Some(spec) = walk.object(top, "spec", &SPEC) {
         config.import = import_rules(walk, spec);
@@ -68,6 +70,13 @@ pub(super) fn decode(
         }
     }
     ca_name
+}
+
+fn accepted_lock_out(walk: &Walk<'_>, document: &Document) -> Option<(String, Origin)> {
+    let value = document.value.pointer("/metadata/annotations")?.get(ACCEPT_LOCKOUT)?;
+    // What is no string is no digest either; the finding about a stale one then shows it.
+    let text = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
+    Some((text, walk.origin(&format!("metadata.annotations[{ACCEPT_LOCKOUT:?}]"))))
 }
 
 pub(super) fn bad_hostname(origin: Origin, host: &str) -> Finding {
@@ -115,7 +124,9 @@ fn scopes(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
         ));
         return None;
     }
-    let entries = strings.into_iter().filter_map(|(path, text)| entry(walk, &path, text));
+    let entries = strings
+        .into_iter()
+        .filter_map(|(index, text)| entry(walk, &format!("{path}[{index}]"), text));
     Some(entries.collect())
 }
 
@@ -201,7 +212,8 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
     }
     let mut seen = HashSet::new();
     let mut entries = Vec::with_capacity(strings.len());
-    for (path, text) in strings {
+    for (index, text) in strings {
+        let path = format!("{path}[{index}]");
         if !is_domain(text) {
             walk.push(
                 Finding::new(
@@ -260,11 +272,11 @@ fn import_mode(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<String>
 fn hostnames(walk: &mut Walk<'_>, parent: &Map<String, Value>, at: &str) -> Vec<String> {
     let path = format!("{at}.externalRegistryHostnames");
     let mut hosts = Vec::new();
-    for (path, host) in walk.strings(parent, &path).unwrap_or_default() {
+    for (index, host) in walk.strings(parent, &path).unwrap_or_default() {
         if is_domain(host) {
             hosts.push(host.to_owned());
         } else {
-            walk.push(bad_hostname(walk.origin(&path), host));
+            walk.push(bad_hostname(walk.origin(&format!("{path}[{index}]")), host));
         }
     }
     hosts

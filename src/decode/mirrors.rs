@@ -64,12 +64,13 @@ fn mirror_set(
     let source_path = format!("{path}.source");
     let text = walk.string(item, &source_path).unwrap_or_default();
     let source = repository(walk, &source_path, text);
-    let strings = walk.strings(item, &format!("{path}.mirrors")).unwrap_or_default();
+    let list = format!("{path}.mirrors");
+    let strings = walk.strings(item, &list).unwrap_or_default();
     let stated = strings.len();
     let mut mirrors = Vec::with_capacity(stated);
     let mut seen = BTreeSet::new();
-    for (path, text) in strings {
-        if let Some(mirror) = self::mirror(walk, &path, text)
+    for (index, text) in strings {
+        if let Some(mirror) = self::mirror(walk, &format!("{list}[{index}]"), text)
             && seen.insert(text)
         {
             mirrors.push(mirror);

@@ -15,10 +15,10 @@ use std::collections::HashMap;
 
 use crate::model::config::HostnameOrigin;
 use crate::model::reference::is_domain;
-use crate::model::{ClusterConfig, Finding, Origin, Reference, Severity};
+use crate::model::{ClusterConfig, Finding, Findings, Origin, Reference, Severity};
 
 pub use document::{Document, MAX_FILE_BYTES, SourceFile};
-pub use pod::pod_images;
+pub use pod::{PodImages, pod_images};
 use walk::Walk;
 
 /// What is known beside the documents.
@@ -67,7 +67,7 @@ struct Sorted {
 
 impl Sorted {
     /// The same object may come in two files; with two contents it may not.
-    fn mirror_set(&mut self, document: Document, findings: &mut Vec<Finding>) {
+    fn mirror_set(&mut self, document: Document, findings: &mut Findings) {
         let key = (document.kind.clone(), document.name.clone());
         let former = self.mirror_set_at.get(&key).and_then(|at| self.mirror_sets.get(*at));
         match former {
@@ -84,14 +84,14 @@ impl Sorted {
 /// Reads all documents of `files`, in any order (rules D1 to D4, D6).
 #[must_use]
 pub fn decode(files: &[SourceFile], context: &Context) -> Decoded {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let mut sorted = Sorted::default();
     for file in files {
         for document in document::documents(file, &mut findings) {
             sort(document, &mut sorted, &mut findings);
         }
     }
-    if !sorted.any_known && !crate::model::finding::any_error(&findings) {
+    if !sorted.any_known && !findings.any_error() {
         findings.push(nothing_known(files));
     }
     let mut config = ClusterConfig::default();
@@ -113,7 +113,7 @@ pub fn decode(files: &[SourceFile], context: &Context) -> Decoded {
     config.release = release(context, sorted.cluster_version.as_ref(), &mut findings);
     config.internal_registry =
         config.internal_registry.or_else(|| default_registry(context, &mut findings));
-    Decoded { config, findings }
+    Decoded { config, findings: findings.into_vec() }
 }
 
 fn nothing_known(files: &[SourceFile]) -> Finding {
@@ -139,7 +139,7 @@ fn duplicate(document: &Document) -> Finding {
     )
 }
 
-fn sort(document: Document, sorted: &mut Sorted, findings: &mut Vec<Finding>) {
+fn sort(document: Document, sorted: &mut Sorted, findings: &mut Findings) {
     let known = match (document.api_version.as_str(), document.kind.as_str()) {
         ("config.openshift.io/v1", "Image") => {
             if document.name != "cluster" {
@@ -224,7 +224,7 @@ fn unknown_kind(document: &Document) -> Finding {
 fn release(
     context: &Context,
     cluster_version: Option<&Document>,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Option<(Reference, Origin)> {
     let (text, origin) = match (&context.release_image, cluster_version) {
         (Some(text), _) => (text.as_str(), Origin::object("--release-image")),
@@ -254,7 +254,7 @@ fn release(
 
 fn default_registry(
     context: &Context,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Option<(String, HostnameOrigin)> {
     let host = context.default_registry.as_deref().filter(|host| !host.is_empty())?;
     if is_domain(host) {

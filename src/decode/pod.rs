@@ -3,17 +3,51 @@
 use serde_json::Value;
 
 use super::document::{SourceFile, documents};
+use crate::model::Findings;
 
-/// The images of all containers of the pods in `file`; none where it cannot be read.
-#[must_use]
-pub fn pod_images(file: &SourceFile) -> Vec<String> {
-    let pods =
-        documents(file, &mut Vec::new()).into_iter().filter(|document| document.kind == "Pod");
-    pods.flat_map(|pod| images(&pod.value)).collect()
+/// The images that the pods in a file need.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PodImages {
+    /// Of containers of every kind and of volumes, as they are written.
+    pub images: Vec<String>,
+    /// Why there may be more of them.
+    pub problem: Option<String>,
 }
 
-fn images(pod: &Value) -> Vec<String> {
-    let lists = ["/spec/initContainers", "/spec/containers"];
-    let containers = lists.iter().filter_map(|list| pod.pointer(list)?.as_array()).flatten();
-    containers.filter_map(|container| Some(container.get("image")?.as_str()?.to_owned())).collect()
+/// The images of all pods in `file`.
+#[must_use]
+pub fn pod_images(file: &SourceFile) -> PodImages {
+    let mut findings = Findings::default();
+    let documents = documents(file, &mut findings);
+    let mut found = PodImages {
+        images: Vec::new(),
+        problem: findings.into_vec().first().map(|f| f.why.trim_end_matches('.').to_owned()),
+    };
+    let mut pods = documents.iter().filter(|document| document.kind == "Pod").peekable();
+    if pods.peek().is_none() {
+        found.problem.get_or_insert_with(|| "there is no Pod in it".to_owned());
+    }
+    for pod in pods {
+        found.take(&pod.value, pod.object());
+    }
+    found
+}
+
+impl PodImages {
+    fn take(&mut self, pod: &Value, name: &str) {
+        let list = |field: &str| pod.pointer(field).and_then(Value::as_array).into_iter().flatten();
+        let containers = ["/spec/initContainers", "/spec/containers", "/spec/ephemeralContainers"];
+        let containers: Vec<&Value> = containers.into_iter().flat_map(list).collect();
+        let image = |value: Option<&Value>| Some(value?.as_str()?.to_owned());
+        let images: Vec<String> =
+            containers.iter().filter_map(|container| image(container.get("image"))).collect();
+        if images.is_empty() || images.len() < containers.len() {
+            let problem = || format!("a container of {name} has no image that can be read");
+            self.problem.get_or_insert_with(problem);
+        }
+        self.images.extend(images);
+        self.images.extend(
+            list("/spec/volumes").filter_map(|volume| image(volume.pointer("/image/reference"))),
+        );
+    }
 }

@@ -9,7 +9,7 @@ use super::document::Document;
 use super::walk::Walk;
 use crate::model::config::TrustedCa;
 use crate::model::reference::is_domain;
-use crate::model::{Finding, Origin, Severity};
+use crate::model::{Finding, Findings, Origin, Severity};
 
 /// Finds the ConfigMap `name` among `config_maps` and reads it (rule D4).
 pub(super) fn decode(
@@ -17,7 +17,7 @@ pub(super) fn decode(
     origin: &Origin,
     config_maps: &[Document],
     namespace: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> TrustedCa {
     let Some(name) = name else { return TrustedCa::Unset };
     let is_named =

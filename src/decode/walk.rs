@@ -3,16 +3,16 @@
 use serde_json::{Map, Value};
 
 use super::document::Document;
-use crate::model::{Finding, Origin, Severity};
+use crate::model::{Finding, Findings, Origin, Severity};
 
 /// Reads one document and collects what is wrong with it.
 pub(super) struct Walk<'a> {
     object: &'a str,
-    findings: &'a mut Vec<Finding>,
+    findings: &'a mut Findings,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(document: &'a Document, findings: &'a mut Vec<Finding>) -> Self {
+    pub(super) fn new(document: &'a Document, findings: &'a mut Findings) -> Self {
         Self { object: document.object(), findings }
     }
 
@@ -75,19 +75,19 @@ impl<'a> Walk<'a> {
         self.typed(parent, path, "a list", Value::as_array)
     }
 
-    /// The strings of a list, each with the path of its element.
+    /// The strings of a list, each with its index: there may be millions, too many for a path
+    /// each.
     pub(super) fn strings<'v>(
         &mut self,
         parent: &'v Map<String, Value>,
         path: &str,
-    ) -> Option<Vec<(String, &'v str)>> {
+    ) -> Option<Vec<(usize, &'v str)>> {
         let list = self.list(parent, path)?;
         let mut strings = Vec::with_capacity(list.len());
         for (index, value) in list.iter().enumerate() {
-            let path = format!("{path}[{index}]");
             match value.as_str() {
-                Some(text) => strings.push((path, text)),
-                None => self.wrong_type(&path, value, "a string"),
+                Some(text) => strings.push((index, text)),
+                None => self.wrong_type(&format!("{path}[{index}]"), value, "a string"),
             }
         }
         Some(strings)

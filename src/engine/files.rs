@@ -63,7 +63,7 @@ pub struct Position {
 
 impl Position {
     /// The place of a byte, where what is no UTF-8 counts as one character a byte.
-    pub(super) fn of(text: &[u8], offset: usize) -> Self {
+    pub(crate) fn of(text: &[u8], offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
         let line = before.get(line_start..).unwrap_or_default();

@@ -6,7 +6,7 @@ use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::root::Root;
 use super::walk::{Listing, walk};
-use crate::engine::{Content, File};
+use crate::engine::{Content, File, Position};
 use crate::model::Paths;
 
 /// What CRI-O's settings say; `None` where no file sets it and CRI-O's default holds.
@@ -88,7 +88,16 @@ impl Crio {
 
 fn parse(bytes: Vec<u8>) -> Result<DocumentMut, String> {
     let text = String::from_utf8(bytes).map_err(|error| error.to_string())?;
-    text.parse::<DocumentMut>().map_err(|error| error.to_string().trim_end().to_owned())
+    text.parse::<DocumentMut>().map_err(|error| {
+        let message = error.message().lines().collect::<Vec<_>>().join(", ");
+        match error.span() {
+            Some(span) => {
+                let Position { line, column } = Position::of(text.as_bytes(), span.start);
+                format!("{message}, at line {line}, column {column}")
+            }
+            None => message,
+        }
+    })
 }
 
 /// The value of a key, which the library of CRI-O finds in any case of letters.

@@ -4,6 +4,7 @@ pub mod crio;
 pub mod error;
 pub mod root;
 pub mod snapshot;
+mod static_pods;
 mod walk;
 mod write;
 
@@ -13,5 +14,6 @@ pub use crio::Crio;
 pub use error::{Cause, HostError};
 pub use root::{Node, Root};
 pub use snapshot::{CertsDir, HostCerts, Snapshot};
+pub use static_pods::static_pods;
 pub use walk::Listing;
 pub use write::Owner;

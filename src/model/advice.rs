@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::config::{ClusterConfig, Entry, MirrorSet};
 use super::scope::{names_above, scopes_above};
-use super::{Finding, Lookup, Meaning, Origin, Scope, ScopeMap, Severity};
+use super::{Finding, Findings, Lookup, Meaning, Origin, Scope, ScopeMap, Severity};
 
 /// Registries that anybody can push to or that want credentials of their own.
 const PUBLIC: [&str; 4] =
@@ -23,7 +23,7 @@ pub fn advise(
     short_name_mode: Option<&str>,
 ) -> Vec<Finding> {
     let lookup = Lookup::of(meaning);
-    let mut advice = Advice { config, lookup, findings: Vec::new() };
+    let mut advice = Advice { config, lookup, findings: Findings::default() };
     advice.lists();
     if let Some(allowed) = &config.allowed {
         advice.allowed(allowed);
@@ -32,7 +32,7 @@ pub fn advise(
     advice.search(short_name_mode.unwrap_or("enforcing"));
     advice.mirror_sets(meaning.allowed.as_ref());
     advice.insecure_below_mirrors();
-    advice.findings
+    advice.findings.into_vec()
 }
 
 /// Scopes, and which scopes have one of them above, at or below them in policy.json.
@@ -59,7 +59,7 @@ impl<'a> ScopeSet<'a> {
 struct Advice<'a> {
     config: &'a ClusterConfig,
     lookup: Lookup<'a>,
-    findings: Vec<Finding>,
+    findings: Findings,
 }
 
 impl Advice<'_> {

@@ -108,4 +108,7 @@ pub struct ClusterConfig {
     pub external_registries: Vec<String>,
     /// The image of the release payload.
     pub release: Option<(Reference, Origin)>,
+    /// The digest of the configuration whose lock-out is accepted, as the Image's annotation
+    /// states it (rule H8).
+    pub accepted_lock_out: Option<(String, Origin)>,
 }

@@ -1,6 +1,7 @@
 //! Findings: what is wrong with a configuration or worth knowing about it, all of it at once.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,9 @@ pub enum Severity {
     Info,
 }
 
-/// Where in the documents something stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+/// Where in the documents something stands. In order, items of a list come as they do there:
+/// `[2]` before `[10]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// `Kind/name`, `Kind/namespace/name`, or the file where no object could be read.
     pub object: String,
@@ -40,6 +42,28 @@ impl Origin {
     pub fn field(object: impl Into<String>, field: impl Into<String>) -> Self {
         Self { object: object.into(), field: field.into() }
     }
+}
+
+impl Ord for Origin {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let fields = || indexed(&self.field).cmp(indexed(&other.field));
+        let text = || self.field.cmp(&other.field);
+        self.object.cmp(&other.object).then_with(fields).then_with(text)
+    }
+}
+
+impl PartialOrd for Origin {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The parts of a path between `[`, each with the index that it begins with.
+fn indexed(path: &str) -> impl Iterator<Item = (usize, &str)> {
+    path.split('[').map(|part| {
+        let (index, rest) = part.split_once(']').unwrap_or(("", part));
+        index.parse().map_or((0, part), |index| (index, rest))
+    })
 }
 
 impl fmt::Display for Origin {
@@ -76,19 +100,12 @@ impl Finding {
     #[must_use]
     pub fn new(
         severity: Severity,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         origin: Origin,
         why: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self {
-            severity,
-            name: Cow::Borrowed(name),
-            origin,
-            value: None,
-            why: why.into(),
-            fix: fix.into(),
-        }
+        Self { severity, name: name.into(), origin, value: None, why: why.into(), fix: fix.into() }
     }
 
     /// The same finding about `value`.

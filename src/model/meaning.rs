@@ -7,7 +7,7 @@ use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, Tru
 use super::lookup::Lookup;
 use super::merge::merge;
 use super::scope::substitute;
-use super::{Finding, Origin, Reference, Scope, Severity};
+use super::{Finding, Findings, Origin, Reference, Scope, Severity};
 
 /// One source and all its mirrors.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,7 +65,7 @@ impl Meaning {
     /// Merges and decides; the findings say what could not be had as stated.
     #[must_use]
     pub fn of(config: &ClusterConfig) -> (Self, Vec<Finding>) {
-        let mut findings = Vec::new();
+        let mut findings = Findings::default();
         let mut meaning = Self {
             insecure: by_scope(config.insecure.iter().filter(|e| !e.scope.is_single_image())),
             blocked: by_scope(&config.blocked),
@@ -78,12 +78,12 @@ impl Meaning {
         if let Some((image, origin)) = &config.release {
             meaning.spare_payload(image, origin, &mut findings);
         }
-        (meaning, findings)
+        (meaning, findings.into_vec())
     }
 
     /// The release payload must stay within reach, or the cluster locks itself out: what blocks
     /// it is left out, unless a digest mirror serves it that is not blocked itself.
-    fn spare_payload(&mut self, image: &Reference, origin: &Origin, findings: &mut Vec<Finding>) {
+    fn spare_payload(&mut self, image: &Reference, origin: &Origin, findings: &mut Findings) {
         let covers = |scope: &Scope| scope.covers_image(image) || scope.covers_name(image.name());
         let blocking: Vec<Scope> = self.blocked.keys().filter(|s| covers(s)).cloned().collect();
         if blocking.is_empty() {
@@ -172,7 +172,7 @@ fn payload_finding(scope: &Scope, entry: Origin, image: &Reference, by_mirror: b
     Finding::new(Severity::Warning, name, entry, why, fix).about(scope.as_str())
 }
 
-fn sources(sets: &[MirrorSet], findings: &mut Vec<Finding>) -> BTreeMap<Scope, Source> {
+fn sources(sets: &[MirrorSet], findings: &mut Findings) -> BTreeMap<Scope, Source> {
     let mut sets: Vec<&MirrorSet> = sets.iter().collect();
     sets.sort_by(|one, other| one.source.cmp(&other.source));
     let of_one_source = sets.chunk_by(|one, other| one.source == other.source);
@@ -186,12 +186,7 @@ fn sources(sets: &[MirrorSet], findings: &mut Vec<Finding>) -> BTreeMap<Scope, S
     of_one_source.filter_map(source).collect()
 }
 
-fn mirrors(
-    scope: &Scope,
-    sets: &[&MirrorSet],
-    kind: PullKind,
-    findings: &mut Vec<Finding>,
-) -> Mirrors {
+fn mirrors(scope: &Scope, sets: &[&MirrorSet], kind: PullKind, findings: &mut Findings) -> Mirrors {
     let sets = || sets.iter().filter(|set| set.kind == kind);
     // A list that names nothing but the source mirrors nothing.
     let lists: Vec<&[Scope]> = sets()

@@ -1,9 +1,11 @@
 //! What is meant: scopes, references, mirrors, and the cluster's image configuration.
 
 pub mod advice;
+pub mod annotations;
 pub mod config;
 pub mod digest;
 pub mod finding;
+pub mod findings;
 pub mod intent;
 pub mod lookup;
 pub mod meaning;
@@ -16,6 +18,7 @@ pub mod scope_map;
 pub use config::ClusterConfig;
 pub use digest::Digests;
 pub use finding::{Finding, Origin, Severity};
+pub use findings::Findings;
 pub use lookup::Lookup;
 pub use meaning::Meaning;
 pub use paths::Paths;

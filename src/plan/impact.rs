@@ -74,19 +74,38 @@ pub fn impact(before: &View, after: &View, hides_reloads: Option<&str>) -> Impac
 }
 
 fn runtime(before: &View, after: &View, hides_reloads: Option<&str>) -> (RuntimeNeed, String) {
-    if says_the_same(&before.registries, &after.registries) {
-        let reason = "policy.json and certs.d are read at every pull; registries.conf means the \
-                      same as before";
-        return (RuntimeNeed::None, reason.to_owned());
-    }
+    let because = match &before.registries {
+        Err(error) if before.unread == after.unread => {
+            let reason = format!("the engine cannot read its present files, which stay: {error}");
+            return (RuntimeNeed::None, reason);
+        }
+        Err(error) => unread(error, after),
+        Ok(_) if says_the_same(&before.registries, &after.registries) => {
+            let reason = "policy.json and certs.d are read at every pull; registries.conf means \
+                          the same as before";
+            return (RuntimeNeed::None, reason.to_owned());
+        }
+        Ok(_) => "CRI-O keeps registries.conf in memory".to_owned(),
+    };
     match hides_reloads {
-        None => (RuntimeNeed::Reload, "CRI-O keeps registries.conf in memory".to_owned()),
-        Some(why) => (
-            RuntimeNeed::Restart,
+        None => (RuntimeNeed::Reload, because),
+        Some(why) => {
+            let reason = format!("{because}, and a reload could not be confirmed: {why}");
+            (RuntimeNeed::Restart, reason)
+        }
+    }
+}
+
+/// The engine refuses the present files, so it goes on with what it read before them, if it
+/// read anything.
+fn unread(error: &FileError, after: &View) -> String {
+    match &after.registries {
+        Ok(_) => format!("the engine cannot read its present files ({error})"),
+        Err(error) => {
             format!(
-                "CRI-O keeps registries.conf in memory, and a reload could not be confirmed: {why}"
-            ),
-        ),
+                "the engine cannot read its present files, nor those that this leaves ({error})"
+            )
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub struct EngineFiles {
 pub struct View {
     /// The places, or why the engine has none.
     pub registries: Result<Registries, FileError>,
+    /// The files behind them, where the engine refuses one: all that can be compared then.
+    pub unread: Vec<File>,
     /// What is accepted, or why nothing is.
     pub policy: Result<Policy, FileError>,
     /// Which CAs count.
@@ -72,11 +74,12 @@ impl EngineFiles {
     /// Reads them.
     #[must_use]
     pub fn view(self) -> View {
-        View {
-            registries: Registries::parse(&self.registries_conf, &self.drop_ins),
-            policy: Policy::parse(&self.policy),
-            certs: self.certs,
-        }
+        let registries = Registries::parse(&self.registries_conf, &self.drop_ins);
+        let unread = match registries {
+            Ok(_) => Vec::new(),
+            Err(_) => std::iter::once(self.registries_conf).chain(self.drop_ins).collect(),
+        };
+        View { registries, unread, policy: Policy::parse(&self.policy), certs: self.certs }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The model and the host's own base files become the files a node needs. Nothing is read or
 //! written here, and the same input gives the same bytes.
 
-pub mod adopt;
 pub mod base;
 pub mod certs;
 pub mod fileset;
 pub mod policy;
 pub mod registries;
+pub mod without_ours;
 
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use crate::decode::{MAX_FILE_BYTES, SourceFile};
 use crate::model::{Finding, Origin, Severity};
@@ -16,15 +19,11 @@ pub fn read_all(paths: &[PathBuf]) -> (Vec<SourceFile>, Vec<Finding>) {
     let (mut files, mut findings) = (Vec::new(), Vec::new());
     for path in paths {
         match members(path) {
-            Ok(members) if members.is_empty() => findings.push(unreadable(
-                path,
-                "UnreadableSource",
-                "the directory holds no *.yaml, *.yml or *.json",
-            )),
-            Ok(members) => members.iter().for_each(|path| read(path, &mut files, &mut findings)),
-            Err(error) => {
-                findings.push(unreadable(path, "UnreadableSource", &error.to_string()));
+            Ok(members) if members.is_empty() => {
+                findings.push(unreadable(path, "the directory holds no *.yaml, *.yml or *.json"));
             }
+            Ok(members) => members.iter().for_each(|path| read(path, &mut files, &mut findings)),
+            Err(error) => findings.push(unreadable(path, &error.to_string())),
         }
     }
     (files, findings)
@@ -54,34 +53,63 @@ fn is_standard_input(path: &Path) -> bool {
 
 fn read(path: &Path, files: &mut Vec<SourceFile>, findings: &mut Vec<Finding>) {
     match read_limited(path) {
-        Ok(bytes) if bytes.len() > MAX_FILE_BYTES => {
-            let why = format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20);
-            findings.push(unreadable(path, "DocumentTooLarge", &why));
-        }
+        Ok(bytes) if bytes.len() > MAX_FILE_BYTES => findings.push(too_large(path)),
         Ok(bytes) => files.push(SourceFile { name: path.display().to_string(), bytes }),
-        Err(error) => findings.push(unreadable(path, "UnreadableSource", &error.to_string())),
+        Err(error) => findings.push(unreadable(path, &error.to_string())),
     }
 }
 
-/// At most one byte more than what is allowed, so that a device or a pipe cannot fill the
-/// memory.
+/// At most one byte more than what is allowed, so that what never ends cannot fill the memory.
 fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     let limit = MAX_FILE_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     if is_standard_input(path) {
         io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
     } else {
-        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        open(path)?.take(limit).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, name: &'static str, problem: &str) -> Finding {
+/// Opens a regular file, or whatever the caller has opened for us: a pipe of `<(command)` is
+/// one of the latter. Any other pipe could keep us waiting for ever, and a device could do
+/// worse.
+fn open(path: &Path) -> io::Result<File> {
+    if is_inherited(path) {
+        return File::open(path);
+    }
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other(NO_FILE));
+    }
+    // In case it has become another thing since.
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(NO_FILE)) }
+}
+
+const NO_FILE: &str = "it is a pipe, a socket or a device, not a regular file";
+
+fn is_inherited(path: &Path) -> bool {
+    path == Path::new("/dev/stdin")
+        || ["/dev/fd", "/proc/self/fd"].iter().any(|fds| path.parent() == Some(Path::new(fds)))
+}
+
+fn unreadable(path: &Path, problem: &str) -> Finding {
     Finding::new(
         Severity::Error,
-        name,
+        "UnreadableSource",
         Origin::object(path.display().to_string()),
         format!("the input cannot be used: {problem}."),
-        "Give a path that can be read, and split what is too large.",
+        "Give a file or a directory that can be read, or - for standard input.",
+    )
+}
+
+fn too_large(path: &Path) -> Finding {
+    Finding::new(
+        Severity::Error,
+        "DocumentTooLarge",
+        Origin::object(path.display().to_string()),
+        format!("the input cannot be used: it is larger than {} MiB.", MAX_FILE_BYTES >> 20),
+        "Split it into several files.",
     )
 }

@@ -92,9 +92,11 @@ fn cri_os_own_files() {
     host.write(CRIO_POLICY, "{");
     refused_on(&host, &["plan", "apply"], &[["BaseUnreadable", CRIO_POLICY, "", "-"]]);
     let host = blocking();
-    host.write("/etc/crio/crio.conf", "[crio.image\n");
+    host.write("/etc/crio/crio.conf", "[crio]\n[crio.image\n");
     let expected = ["EngineSettingsUnreadable", "/etc/crio/crio.conf", "", "-"];
     refused_on(&host, &["plan", "apply"], &[expected]);
+    let why = host.plan().finding("EngineSettingsUnreadable")["why"].to_string();
+    assert!(why.contains("unclosed table") && why.contains("at line 2, column "), "{why}");
 }
 
 /// Every file that is wrong, not the first one alone.

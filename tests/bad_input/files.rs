@@ -34,7 +34,10 @@ fn a_missing_path() {
         let host = Host::new();
         let before = host.snapshot();
         let run = host.run(&[command, "-o", "json", "-f", "/nowhere/at-all.yaml"]).exits(1);
-        run.finds("error", "UnreadableSource", "/nowhere/at-all.yaml", "");
+        let run = run.finds("error", "UnreadableSource", "/nowhere/at-all.yaml", "");
+        let finding = run.finding("UnreadableSource");
+        assert!(finding["why"].as_str().unwrap().contains("No such file"), "{finding}");
+        assert!(!finding["fix"].as_str().unwrap().contains("plit"), "{finding}");
         assert_eq!(host.snapshot(), before);
     }
 }
@@ -66,6 +69,35 @@ fn what_is_no_file() {
         symlink("x.yaml", host.docs().join("x.yaml")).unwrap();
     };
     refused(circle, &expected);
+}
+
+/// A pipe without a writer must not be waited for, and a device is not touched.
+#[test]
+fn a_pipe_or_a_device() {
+    let expected = [["UnreadableSource", "x.yaml", "", "-"]];
+    let device = |host: &Host| {
+        good(host);
+        symlink("/dev/null", host.docs().join("x.yaml")).unwrap();
+    };
+    refused(device, &expected);
+    let pipe = |host: &Host| {
+        good(host);
+        let made = std::process::Command::new("mkfifo").arg(host.docs().join("x.yaml")).status();
+        assert!(made.unwrap().success());
+    };
+    refused(pipe, &expected);
+    let socket = |host: &Host| {
+        good(host);
+        drop(UnixListener::bind(host.docs().join("x.yaml")).unwrap());
+    };
+    for prepare in [&device as &dyn Fn(&Host), &pipe, &socket] {
+        let host = Host::new();
+        prepare(&host);
+        let file = host.docs().join("x.yaml");
+        let run = host.run(&["validate", "-o", "json", "-f", file.to_str().unwrap()]).exits(1);
+        let why = run.finding("UnreadableSource")["why"].to_string();
+        assert!(why.contains("a pipe, a socket or a device"), "{why}");
+    }
 }
 
 /// Root reads everything, so it asks as somebody else.

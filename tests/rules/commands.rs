@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::agent::{
-    CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, agent, image, image_spec, trusting,
+    CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, SEARCH, agent, image, image_spec, trusting,
 };
 
 const COMMANDS: [&[&str]; 14] = [
@@ -63,6 +63,14 @@ fn x1_completions_and_man_pages() {
         let name = [&["image-config-agent"], command].concat().join("-");
         let page = fs::read_to_string(directory.join(format!("{name}.1"))).unwrap();
         assert!(page.contains("Example"), "{name}");
+    }
+    // Every page that one of them refers to is there.
+    for page in fs::read_dir(&directory).unwrap() {
+        let text = fs::read_to_string(page.unwrap().path()).unwrap().replace("\\-", "-");
+        for (end, _) in text.match_indices("(1)") {
+            let name = text[..end].rsplit(|c: char| c.is_whitespace()).next().unwrap();
+            assert!(directory.join(format!("{name}.1")).exists(), "{name}");
+        }
     }
     let main = fs::read_to_string(directory.join("image-config-agent.1")).unwrap();
     assert!(main.contains("guard") && main.contains("IMAGE_CONFIG_AGENT_GUARD"));
@@ -138,6 +146,66 @@ fn x1_render_mirrors_paths_and_touches_nothing_else() {
     assert_eq!(host.snapshot(), before);
     for path in [REGISTRIES, POLICY] {
         assert!(fs::read_to_string(out.join(&path[1..])).unwrap().contains("a.io"), "{path}");
+    }
+}
+
+/// What a former render left means nothing any more; what others put there stays.
+#[test]
+fn x1_render_leaves_nothing_of_a_former_one() {
+    let search = json!({
+        "registrySources": {
+            "containerRuntimeSearchRegistries": ["a.io"], "blockedRegistries": ["b.io"],
+        },
+        "additionalTrustedCA": {"name": "ca"},
+    });
+    let [_, map] = trusting(json!({"a.io": CA}));
+    let host = Host::with(&[image_spec(search), map]);
+    let (docs, dir) = (host.docs(), host.root().join("out"));
+    let render = || {
+        let render = ["render", "-f", docs.to_str().unwrap(), "-o", dir.to_str().unwrap()];
+        host.run(&render).exits(0)
+    };
+    let at = |path: &str| format!("/out{path}");
+    host.write(&at("/etc/containers/registries.conf.d/90-other.conf"), "# other\n");
+    assert_eq!(render().err, "");
+    let ca = "/etc/docker/certs.d/a.io/ca.crt";
+    assert!([SEARCH, REGISTRIES, POLICY, ca].iter().all(|path| host.exists(&at(path))));
+    host.documents(&[image(json!({}))]);
+    let run = render();
+    assert_eq!(run.err, format!("not of this render, so left: {ca}\n"));
+    assert!(host.exists(&at(ca)) && !host.exists(&at(SEARCH)));
+    assert!(!host.exists(&at(REGISTRIES)) && !host.text(&at(POLICY)).contains("b.io"));
+    assert_eq!(host.text(&at("/etc/containers/registries.conf.d/90-other.conf")), "# other\n");
+    // Into an empty directory there is nothing to remove.
+    fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(render().err, "");
+}
+
+/// What the caller opened is read, whatever it is.
+#[test]
+fn x1_documents_from_a_pipe_of_the_caller() {
+    let host = Host::new();
+    let document = blocking("a.io").to_string();
+    for path in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
+        host.run_with(&["validate", "-f", path], &document).exits(0);
+    }
+}
+
+/// An error says its cause once.
+#[test]
+fn x1_errors_are_said_once() {
+    let host = Host::with(&[blocking("a.io")]);
+    let applied = "/var/lib/image-config-agent/applied.json";
+    host.mkdir(applied);
+    for command in ["plan", "apply"] {
+        let docs = host.docs();
+        let run = host.run(&[command, "-f", docs.to_str().unwrap()]).exits(1);
+        let why = "it is not a regular file; the managed files are as they were";
+        assert!(
+            run.err.ends_with(&format!("error: cannot read {applied}: {why}\n")),
+            "{}",
+            run.err
+        );
     }
 }
 
@@ -261,6 +329,45 @@ fn x3_revert_twice_has_nothing_to_do() {
         host.run(&["rollback"]).exits(0).out,
         "nothing to do: there is no step to go back\n"
     );
+}
+
+/// Where the state is damaged nothing is touched, and docs/recovery.md leads back.
+#[test]
+fn x3_revert_by_hand() {
+    let [_, map] = trusting(json!({"a.io": CA}));
+    let spec = json!({
+        "registrySources": {
+            "blockedRegistries": ["a.io"], "containerRuntimeSearchRegistries": ["b.io"],
+        },
+        "additionalTrustedCA": {"name": "ca"},
+    });
+    let host = Host::with(&[image_spec(spec), map]);
+    host.write(REGISTRIES, "# own\n").mode(REGISTRIES, 0o600);
+    host.write("/etc/docker/certs.d/c.io/ca.crt", OTHER_CA);
+    host.write("/etc/containers/registries.conf.d/90.conf", "# theirs\n");
+    let files = |host: &Host| {
+        let mut files = host.own_files();
+        files.retain(|_, text| !text.starts_with('4'));
+        files
+    };
+    let before = files(&host);
+    host.apply().exits(0);
+    for file in ["applied.json", "base/origins.json"] {
+        host.write(&format!("/var/lib/image-config-agent/{file}"), "{");
+    }
+    let applied = host.own_files();
+    let run = host.run(&["revert"]).exits(1);
+    assert!(
+        run.err.contains(" is damaged: ") && run.err.contains("docs/recovery.md"),
+        "{}",
+        run.err
+    );
+    assert_eq!(host.own_files(), applied);
+    let text = fs::read_to_string("docs/recovery.md").unwrap();
+    let script = text.split("```").find_map(|block| block.strip_prefix("sh\n")).unwrap();
+    let mut sh = Command::new("sh");
+    assert!(sh.args(["-euc", script]).env("ROOT", host.root()).status().unwrap().success());
+    assert_eq!(files(&host), before);
 }
 
 /// Parameters that were never set leave the host's files alone.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agent::{Host, POLICY, REGISTRIES, image};
 
@@ -71,14 +71,56 @@ fn long_lists_keep_their_order_and_lose_what_stands_twice() {
     assert!(fs::read_to_string(written).unwrap().lines().any(|written| written == line));
 }
 
+/// A document of nothing but mistakes must not make a report of many times its size.
 #[test]
-fn findings_without_end_are_cut_short() {
-    let host = Host::with(&[image(json!({"blockedRegistries": vec![""; 5_000]}))]);
+fn x1_findings_without_end_are_merged() {
+    let sources = json!({
+        "blockedRegistries": vec![""; 5_000],
+        "containerRuntimeSearchRegistries": vec!["a/b"; 600],
+    });
+    let host = Host::with(&[image(sources)]);
+    for (command, code) in [("validate", 1), ("plan", 1), ("apply", 1)] {
+        let findings = host.on_documents(command).exits(code).findings();
+        for (name, more) in [("InvalidEntry", 4_500), ("InvalidSearchEntry", 100)] {
+            let of_name: Vec<_> = findings.iter().filter(|f| f["name"] == name).collect();
+            assert_eq!(of_name.len(), 501, "{name}");
+            let said = format!("there are {more} more");
+            let merged = |finding: &&&Value| finding["why"].as_str().unwrap().starts_with(&said);
+            let merged: Vec<_> = of_name.iter().filter(merged).collect();
+            assert_eq!(merged.len(), 1, "{name}");
+            assert_eq!(
+                (&merged[0]["severity"], &merged[0]["object"]),
+                (&json!("error"), &json!("Image/cluster"))
+            );
+        }
+    }
     let docs = host.docs();
     let run = host.run(&["validate", "-f", docs.to_str().unwrap()]).exits(1);
-    assert!(run.err.ends_with("and 4500 more; -o json has them all\n"), "{}", run.err.len());
-    let json = host.run(&["validate", "-o", "json", "-f", docs.to_str().unwrap()]).exits(1);
-    assert_eq!(json.json()["findings"].as_array().unwrap().len(), 5_000);
+    assert!(run.err.ends_with("and 2 more; -o json lists them\n"), "{}", run.err.len());
+}
+
+#[test]
+fn x1_findings_come_in_the_order_of_a_list() {
+    let host = Host::with(&[image(json!({"blockedRegistries": vec!["a/"; 12]}))]);
+    let findings = host.on_documents("validate").exits(1).findings();
+    let fields: Vec<_> = findings.iter().map(|f| f["field"].as_str().unwrap()).collect();
+    let expected: Vec<_> =
+        (0..12).map(|index| format!("spec.registrySources.blockedRegistries[{index}]")).collect();
+    assert_eq!(fields, expected);
+    let set = |index| {
+        let mirrors = vec!["x/"; 11];
+        json!({"source": format!("s{index}.io"), "mirrors": mirrors})
+    };
+    let sets: Vec<_> = (0..11).map(set).collect();
+    let mut document = crate::agent::idms("m", set(0));
+    document["spec"]["imageDigestMirrors"] = json!(sets);
+    host.documents(&[document]);
+    let findings = host.on_documents("validate").exits(1).findings();
+    let of_entries = findings.iter().filter(|f| f["name"] == "InvalidEntry");
+    let fields = of_entries.map(|f| f["field"].as_str().unwrap().to_owned());
+    let at = |set, mirror| format!("spec.imageDigestMirrors[{set}].mirrors[{mirror}]");
+    let expected = (0..11).flat_map(|set| (0..11).map(move |mirror| at(set, mirror)));
+    assert!(fields.eq(expected));
 }
 
 #[test]

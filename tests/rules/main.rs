@@ -11,6 +11,7 @@ mod commands;
 mod docs;
 mod documents;
 mod foreign;
+mod guard;
 mod hostile;
 mod plan;
 mod render;

@@ -90,6 +90,36 @@ fn h3_a_log_level_that_hides_the_reload() {
     }
 }
 
+/// What the engine cannot read says nothing about what it would make of a change.
+#[test]
+fn h3_files_that_the_engine_cannot_read() {
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    let drop_in = "/etc/containers/registries.conf.d/50-broken.conf";
+    host.write(drop_in, "[");
+    let reason = |run: &Run| {
+        let reason = run.json()["impact"]["runtimeReason"].to_string();
+        assert!(reason.contains(drop_in) && reason.contains("cannot read"), "{reason}");
+    };
+    let run = host.plan().exits(2);
+    assert_eq!(runtime(&run), "reload");
+    reason(&run);
+    host.write("/etc/crio/crio.conf", "[crio.runtime]\nlog_level = \"warn\"\n");
+    assert_eq!(runtime(&host.plan().exits(2)), "restart");
+    // A change of CAs alone still needs nothing.
+    host.documents(&trusting(json!({"a.io": CA})));
+    let run = host.plan().exits(2);
+    assert_eq!(runtime(&run), "none");
+    reason(&run);
+    // A file of ours that others broke is mended by what is applied.
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    host.apply().exits(0);
+    host.write(REGISTRIES, "[");
+    let run = host.plan().exits(2);
+    assert_eq!(runtime(&run), "reload");
+    let why = run.json()["impact"]["runtimeReason"].to_string();
+    assert!(why.contains("cannot read its present files"), "{why}");
+}
+
 #[test]
 fn h3_the_text_says_both_with_reasons() {
     let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
@@ -142,73 +172,4 @@ fn k3_no_drain_where_nothing_is_lost() {
     drains(&sources(one), &sources(two), false);
     drains(&nothing, &sources(json!({"containerRuntimeSearchRegistries": ["a.io"]})), false);
     drains(&nothing, &trusting(json!({"a.io": CA})), false);
-}
-
-const PAUSE: &str = "pause.io/pause:3.9";
-
-fn with_pause(sources: Value) -> Host {
-    let host = Host::with(&[image(sources)]);
-    host.write("/etc/crio/crio.conf", format!("[crio.image]\npause_image = \"{PAUSE}\"\n"));
-    host
-}
-
-fn guarded(host: &Host, command: &str, extra: &[&str]) -> Run {
-    let docs = host.docs();
-    host.run(&[&[command, "-o", "json", "-f", docs.to_str().unwrap()], extra].concat())
-}
-
-#[test]
-fn h8_the_guard_refuses_warns_or_is_off() {
-    let host = with_pause(json!({"blockedRegistries": ["pause.io"]}));
-    let before = host.snapshot();
-    for command in ["plan", "apply"] {
-        let run = guarded(&host, command, &[]).exits(1);
-        let run = run.finds("error", "LockOut", "pause_image of crio.conf", "");
-        assert_eq!(run.finding("LockOut")["value"], PAUSE);
-        assert_eq!(host.snapshot(), before);
-    }
-    let warned = guarded(&host, "plan", &["--set", "guard=warn"]).exits(2);
-    warned.finds("warning", "LockOut", "pause_image of crio.conf", "");
-    let off = guarded(&host, "plan", &["--set", "guard=off"]).exits(2);
-    assert!(!off.names().contains(&"LockOut".to_owned()));
-    guarded(&host, "apply", &["--accept-lockout"]).exits(0);
-    assert_eq!(host.verdict(PAUSE), "rejected");
-    // What was lost before does not count against a later change.
-    host.documents(&[image(json!({"blockedRegistries": ["pause.io", "b.io"]}))]);
-    guarded(&host, "apply", &[]).exits(0);
-}
-
-#[test]
-fn h8_what_a_host_cannot_live_without() {
-    let host = with_pause(json!({"allowedRegistries": ["pause.io"]}));
-    let pod = |name: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "etcd"},
-            "spec": {"containers": [{"name": "c", "image": name}], "initContainers": [{"name": "i", "image": "init.io/x"}]},
-        })
-    };
-    host.write("/etc/kubernetes/manifests/etcd.json", pod("etcd.io/etcd:v3").to_string());
-    let release = format!("rel.io/x@{}", crate::agent::DIGEST);
-    let set = ["--set", "guard_images=mine.io/agent:1,pause.io/ok", "--release-image", &release];
-    let run = guarded(&host, "plan", &set).exits(1);
-    let lost: Vec<Value> = run.findings().into_iter().filter(|f| f["name"] == "LockOut").collect();
-    let mut values: Vec<&str> = lost.iter().map(|f| f["value"].as_str().unwrap()).collect();
-    values.sort_unstable();
-    assert_eq!(values, ["etcd.io/etcd:v3", "init.io/x", "mine.io/agent:1", &release]);
-    // As CRI-O pulls it: the tag beside a digest is dropped.
-    let both = format!("both.io/x:v1@{}", crate::agent::DIGEST);
-    let run = guarded(&host, "plan", &["--set", &format!("guard_images={both}")]).exits(1);
-    assert!(run.findings().iter().any(|f| f["value"] == both), "{}", run.out);
-}
-
-/// A required signature counts as pullable.
-#[test]
-fn h8_a_signature_is_no_lock_out() {
-    let host = with_pause(json!({"allowedRegistries": ["pause.io"]}));
-    host.write(
-        POLICY,
-        r#"{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}]}"#,
-    );
-    guarded(&host, "apply", &[]).exits(0);
-    assert_eq!(host.policy("docker", "pause.io").unwrap(), "signedBy");
 }

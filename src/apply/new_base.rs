@@ -8,8 +8,8 @@ use super::state::{Applied, Entry, mirrored, read_content, sha256};
 use crate::engine::{self, Content, File, Registries};
 use crate::host::Root;
 use crate::model::Paths;
-use crate::render::adopt;
 use crate::render::base::BaseFile;
+use crate::render::without_ours;
 
 /// The present bytes of `file` with what is ours taken out. Where the file is as it was applied,
 /// others' bytes that a heal kept are taken for the present ones.
@@ -36,12 +36,12 @@ pub fn adopted(root: &Root, paths: &Paths, file: &Path) -> Result<Vec<u8>, Apply
     let ours = read_content(root, ours)?;
     let text = if *file == *paths.registries_conf {
         let read = |bytes: &[u8]| registries(file, bytes);
-        adopt::registries(read(&present)?, &read(&ours)?, &read(&base)?)
+        without_ours::registries(read(&present)?, &read(&ours)?, &read(&base)?)
     } else if file.extension().is_some_and(|extension| extension == "json") {
         let read = |bytes: &[u8]| policy(file, bytes);
         let base =
             if base.is_empty() { crate::render::policy::DEFAULT_POLICY.as_bytes() } else { &base };
-        adopt::policy(&read(&present)?, &read(&ours)?, &read(base)?)
+        without_ours::policy(&read(&present)?, &read(&ours)?, &read(base)?)
     } else {
         return Ok(present);
     };
