@@ -286,7 +286,14 @@ impl HostFiles {
     /// Reads them.
     #[must_use]
     pub fn read(root: &Root, settings: &Settings) -> Self {
-        Self { snapshot: Snapshot::read(root, &settings.paths), settings: settings.clone() }
+        Self::read_with(root, settings, None)
+    }
+
+    /// Reads them; `engine` is what CRI-O itself says of its settings (rule R10).
+    #[must_use]
+    pub fn read_with(root: &Root, settings: &Settings, engine: Option<&[u8]>) -> Self {
+        let snapshot = Snapshot::read(root, &settings.paths, engine);
+        Self { snapshot, settings: settings.clone() }
     }
 
     /// Reads and judges documents for this host.
@@ -305,8 +312,9 @@ impl HostFiles {
             own => own.clone(),
         };
         let file = |path: &Path, content| File { path: path.to_owned(), content };
-        let policy = match (&snapshot.crio_policy, engine) {
-            (Some(policy), Engine::Crio) => policy.clone(),
+        let judge = snapshot.crio.signature_policy.as_ref().filter(|path| **path != paths.policy);
+        let policy = match (snapshot.crio_policies.first(), engine) {
+            (Some(policy), Engine::Crio) if judge.is_some() => policy.clone(),
             _ => file(&paths.policy, standing(&snapshot.policy, &snapshot.vendor_policy)),
         };
         let registries = standing(&snapshot.registries_conf, &snapshot.vendor_registries_conf);
@@ -339,7 +347,7 @@ impl HostFiles {
         let paths = &self.settings.paths;
         let file =
             |path: &Path| File { path: path.to_owned(), content: base.text(root, paths, path) };
-        let crio = self.snapshot.crio_policy.iter().map(|policy| file(&policy.path));
+        let crio = self.snapshot.crio_policies.iter().map(|policy| file(&policy.path));
         Bases {
             registries_conf: file(&paths.registries_conf),
             policies: std::iter::once(file(&paths.policy)).chain(crio).collect(),

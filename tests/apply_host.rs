@@ -106,7 +106,8 @@ fn drop_ins_are_those_that_the_engine_reads_in_its_order() {
     host.link(&format!("{dir}/f.conf"), "f.conf");
     host.write(&format!("{dir}/g.conf"), [0xff, 0xfe]);
     fs::write(host.at(dir).join(OsStr::from_bytes(b"\xff.conf")), "odd name").unwrap();
-    let Listing::Files(files) = Snapshot::read(&host.root(), &Paths::default()).drop_ins else {
+    let Listing::Files(files) = Snapshot::read(&host.root(), &Paths::default(), None).drop_ins
+    else {
         panic!("unreadable");
     };
     let seen: Vec<_> = files
@@ -136,11 +137,11 @@ fn drop_ins_are_those_that_the_engine_reads_in_its_order() {
 
 #[test]
 fn an_empty_host_reads_as_absent() {
-    let snapshot = Snapshot::read(&Scratch::new().root(), &Paths::default());
+    let snapshot = Snapshot::read(&Scratch::new().root(), &Paths::default(), None);
     assert_eq!(snapshot.registries_conf, Content::Absent);
     assert_eq!(snapshot.policy, Content::Absent);
     assert_eq!(snapshot.drop_ins, Listing::Files(vec![]));
-    assert_eq!(snapshot.crio_policy, None);
+    assert_eq!(snapshot.crio_policies, []);
     assert!(snapshot.certs.iter().all(|dir| dir.hosts.as_ref().unwrap().is_empty()));
 }
 
@@ -157,7 +158,7 @@ fn r10_crio_settings_come_from_its_files_in_its_order() {
     host.write(&format!("{dir}/30.conf"), "[crio.image\n");
     host.write(&format!("{dir}/40.conf"), "[crio.image]\nshort_name_mode = 'disabled'\n");
     host.write("/etc/crio/policy.json", "{}").write("/etc/crio/policies/team.json", "[]");
-    let snapshot = Snapshot::read(&host.root(), &Paths::default());
+    let snapshot = Snapshot::read(&host.root(), &Paths::default(), None);
     let crio = &snapshot.crio;
     assert_eq!(crio.signature_policy.as_deref(), Some(Path::new("/etc/crio/policy.json")));
     assert_eq!(crio.pause_image.as_deref(), Some("p:1"));
@@ -165,7 +166,7 @@ fn r10_crio_settings_come_from_its_files_in_its_order() {
     assert_eq!(crio.short_name_mode.as_deref(), Some("disabled"));
     let [(path, _)] = crio.unreadable.as_slice() else { panic!("{:?}", crio.unreadable) };
     assert_eq!(path, &Path::new(dir).join("30.conf"));
-    assert_eq!(snapshot.crio_policy.unwrap().content, bytes("{}"));
+    assert_eq!(snapshot.crio_policies[0].content, bytes("{}"));
     let Listing::Files(files) = snapshot.namespace_policies else { panic!("unreadable") };
     assert_eq!(files[0].path, Path::new("/etc/crio/policies/team.json"));
 }
@@ -177,7 +178,7 @@ fn r9_certificate_directories_are_read_host_by_host() {
     host.write("/etc/docker/certs.d/reg.io:5000/client.key", "not read");
     host.mkdir("/etc/containers/certs.d/reg.io:5000");
     host.write("/etc/containers/certs.d/file", "no directory");
-    let snapshot = Snapshot::read(&host.root(), &Paths::default());
+    let snapshot = Snapshot::read(&host.root(), &Paths::default(), None);
     let [masking, docker] = snapshot.certs.as_slice() else { panic!() };
     let masking = masking.hosts.as_ref().unwrap();
     let empty = HostCerts::Dir { cas: [].into(), others: vec![] };

@@ -1,6 +1,7 @@
 //! Looking: what the documents mean for the host, and what that asks for.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Driver, Source};
 use crate::apply::{ApplyError, Drift, drift, is_applied};
@@ -8,11 +9,13 @@ use crate::machine::{Change, Kind, Phase};
 use crate::model::{Digests, Finding, Severity};
 use crate::plan::Tell;
 use crate::plan::impact::{is_the_same, tell};
-use crate::proposal::HostFiles;
 use crate::proposal::{Documents, Engine, Input, Proposal};
 use crate::report::EngineState;
 use crate::report::reasons::reasons;
 use crate::runtime::{ActiveState, Load, Unit};
+
+/// How long an engine may take to say which settings it runs with.
+const ASK_SETTINGS: Duration = Duration::from_secs(5);
 
 /// What was seen.
 pub(super) struct Sight {
@@ -27,7 +30,7 @@ pub(super) struct Sight {
 impl Driver<'_> {
     /// Reads documents and host, and says what was seen in the facts.
     pub(super) fn look(&mut self) -> Result<Sight, ApplyError> {
-        let host = HostFiles::read(self.root, &self.settings);
+        let host = self.host();
         let documents = match &self.source {
             Source::Files(input) => host.documents(input),
             Source::Read(documents) => Documents::clone(documents),
@@ -66,8 +69,7 @@ impl Driver<'_> {
     }
 
     /// The change that what was seen asks for, if any.
-    pub(super) async fn wish(&mut self, sight: &Sight) -> Option<Change> {
-        let unit = self.look_at_engine().await;
+    pub(super) fn wish(&self, sight: &Sight, unit: Option<&Unit>) -> Option<Change> {
         if self.memory.is_held {
             return None;
         }
@@ -78,16 +80,16 @@ impl Driver<'_> {
                 return None;
             }
             let target = Some(sight.proposal.documents.digests.clone());
-            return Some(change(Kind::Apply, target, asked, unit.as_ref()));
+            return Some(change(Kind::Apply, target, asked, unit));
         }
         if !self.healable(&sight.drift).is_empty() {
-            let told = self.tell_of_heal(&sight.drift, unit.as_ref());
-            return Some(change(Kind::Heal, None, told, unit.as_ref()));
+            let told = self.tell_of_heal(&sight.drift, unit);
+            return Some(change(Kind::Heal, None, told, unit));
         }
         self.memory
             .owes_restart
-            .then(|| change(Kind::Restart, None, Some(Tell::Restart), unit.as_ref()))
-            .filter(|_| unit.as_ref().is_some_and(is_running))
+            .then(|| change(Kind::Restart, None, Some(Tell::Restart), unit))
+            .filter(|_| unit.is_some_and(is_running))
     }
 
     /// What the engine must be told after the proposal's change.
@@ -165,7 +167,25 @@ impl Driver<'_> {
             }
             Ok(Some(unit)) => {
                 self.note_engine(&unit);
+                self.ask_settings(&unit).await;
                 Some(unit)
+            }
+        }
+    }
+
+    /// Asks an engine that runs which settings it runs with, once an invocation (rule R10).
+    async fn ask_settings(&mut self, unit: &Unit) {
+        let is_known =
+            self.engine_settings.as_ref().is_some_and(|(run, _)| *run == unit.invocation);
+        let Some(runtime) = self.runtime.clone().filter(|_| is_running(unit) && !is_known) else {
+            return;
+        };
+        let asked = tokio::time::timeout(ASK_SETTINGS, async move { runtime.config().await });
+        match self.attend(asked).await {
+            Err(_) => tracing::warn!("the engine does not say which settings it runs with"),
+            Ok(Ok(answer)) => self.engine_settings = Some((unit.invocation.clone(), answer)),
+            Err(error) => {
+                tracing::warn!("its settings files stand in for the engine's answer: {error}")
             }
         }
     }

@@ -66,6 +66,8 @@ pub struct Driver<'r> {
     is_service: bool,
     /// How often in a row a look came to nothing that may pass.
     failures: u32,
+    /// What the engine said of its settings, and in which invocation.
+    engine_settings: Option<(String, Vec<u8>)>,
     /// When [`Event::Due`] is due.
     due: Option<Instant>,
     facts: Facts,
@@ -104,6 +106,7 @@ impl<'r> Driver<'r> {
             heals: Heals::default(),
             accepts_lockout: false,
             failures: 0,
+            engine_settings: None,
             is_service: false,
             due: None,
             facts: Facts::default(),
@@ -151,6 +154,7 @@ impl<'r> Driver<'r> {
                 break;
             }
             self.waiting = None;
+            let unit = self.look_at_engine().await;
             let sight = match self.look() {
                 Ok(sight) => {
                     self.facts.failure = None;
@@ -161,7 +165,7 @@ impl<'r> Driver<'r> {
                     break;
                 }
             };
-            let wish = self.wish(&sight).await;
+            let wish = self.wish(&sight, unit.as_ref());
             let Some(change) = wish else { break };
             drop(sight);
             if !self.begin(change).await {
@@ -433,7 +437,8 @@ impl<'r> Driver<'r> {
 
     /// What the engine reads at present.
     fn host(&self) -> HostFiles {
-        HostFiles::read(self.root, &self.settings)
+        let engine = self.engine_settings.as_ref().map(|(_, answer)| answer.as_slice());
+        HostFiles::read_with(self.root, &self.settings, engine)
     }
 }
 

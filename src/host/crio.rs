@@ -49,6 +49,19 @@ impl Crio {
         crio
     }
 
+    /// Takes over what the engine itself says (`GET /config` on its socket): its command line has
+    /// the last word over the files. What cannot be read is passed over.
+    pub fn overrule(&mut self, answer: &[u8]) {
+        let mut said = Self::default();
+        said.merge(Path::new("/config"), Content::Bytes(answer.to_vec()));
+        self.signature_policy = said.signature_policy.or(self.signature_policy.take());
+        self.signature_policy_dir = said.signature_policy_dir.or(self.signature_policy_dir.take());
+        self.short_name_mode = said.short_name_mode.or(self.short_name_mode.take());
+        self.pause_image = said.pause_image.or(self.pause_image.take());
+        self.log_level = said.log_level.or(self.log_level.take());
+        self.log_filter = said.log_filter.or(self.log_filter.take());
+    }
+
     /// Takes over what one file sets.
     fn merge(&mut self, path: &Path, content: Content) {
         let parsed = match content {

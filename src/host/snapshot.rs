@@ -27,8 +27,9 @@ pub struct Snapshot {
     pub vendor_policy: Content,
     /// CRI-O's settings.
     pub crio: Crio,
-    /// CRI-O's policy, where its settings name another file than `policy` (rule R10).
-    pub crio_policy: Option<File>,
+    /// CRI-O's policies, where its settings name other files than `policy`: first the one that it
+    /// judges by, then the one that it will judge by after a restart, if that is another (R10).
+    pub crio_policies: Vec<File>,
     /// `NAMESPACE.json` files that replace CRI-O's policy for a namespace (rule R10).
     pub namespace_policies: Listing,
     /// The trees of trusted CAs, in the order in which the engine asks them.
@@ -59,15 +60,20 @@ pub enum HostCerts {
 }
 
 impl Snapshot {
-    /// Reads the host. What cannot be read is part of the answer, as the engine stumbles over it too.
+    /// Reads the host; `engine` is what CRI-O itself says of its settings, where it was asked. What cannot be read is part of the answer, as the engine stumbles over it too.
     #[must_use]
-    pub fn read(root: &Root, paths: &Paths) -> Self {
-        let crio = Crio::read(root, paths);
-        let crio_policy = crio
-            .signature_policy
-            .clone()
-            .filter(|path| *path != paths.policy)
-            .map(|path| File { content: root.content(&path), path });
+    pub fn read(root: &Root, paths: &Paths, engine: Option<&[u8]>) -> Self {
+        let mut crio = Crio::read(root, paths);
+        let by_files = crio.signature_policy.clone();
+        if let Some(answer) = engine {
+            crio.overrule(answer);
+        }
+        let mut policies: Vec<PathBuf> =
+            crio.signature_policy.iter().cloned().chain(by_files).collect();
+        policies.dedup();
+        policies.retain(|path| *path != paths.policy);
+        let file = |path: PathBuf| File { content: root.content(&path), path };
+        let crio_policies = policies.into_iter().map(file).collect();
         let policies = crio.signature_policy_dir.as_ref().unwrap_or(&paths.crio_policies);
         let is_json = |name: &OsStr| name.as_encoded_bytes().ends_with(b".json");
         Self {
@@ -87,7 +93,7 @@ impl Snapshot {
                 .map(|dir| CertsDir { path: dir.clone(), hosts: certs(root, dir) })
                 .collect(),
             crio,
-            crio_policy,
+            crio_policies,
         }
     }
 }
