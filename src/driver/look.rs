@@ -184,7 +184,7 @@ impl Driver<'_> {
         match self.attend(asked).await {
             Err(_) => tracing::warn!("the engine does not say which settings it runs with"),
             Ok(Ok(answer)) => self.engine_settings = Some((unit.invocation.clone(), answer)),
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::warn!("its settings files stand in for the engine's answer: {error}")
             }
         }

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn other_objects_and_names_count_apart() {
         let finding = |index: usize| {
-            let name = if usize::is_multiple_of(index, 2) { "Even" } else { "Odd" };
+            let name = if index.is_multiple_of(2) { "Even" } else { "Odd" };
             let object = format!("x/{}", index / 2 % 2);
             Finding::new(Severity::Info, name, Origin::object(object), "", "")
         };
