@@ -8,7 +8,7 @@ use crate::apply::{ApplyError, Drift, drift, is_applied};
 use crate::machine::{Change, Kind, Phase};
 use crate::model::{Digests, Finding, Severity};
 use crate::plan::Tell;
-use crate::plan::impact::{is_the_same, tell};
+use crate::plan::impact::tell;
 use crate::proposal::{Documents, Engine, Input, Proposal};
 use crate::report::EngineState;
 use crate::report::reasons::reasons;
@@ -69,12 +69,13 @@ impl Driver<'_> {
     }
 
     /// The change that what was seen asks for, if any.
-    pub(super) fn wish(&self, sight: &Sight, unit: Option<&Unit>) -> Option<Change> {
+    pub(super) fn wish(&mut self, sight: &Sight, unit: Option<&Unit>) -> Option<Change> {
         if self.memory.is_held {
             return None;
         }
         if sight.proposal.is_applicable() && !sight.is_applied {
-            let asked = self.tell_of(&sight.proposal);
+            let (asked, is_owed) = self.tell_of(&sight.proposal);
+            self.memory.owes_restart |= is_owed;
             // Without the bus nobody could tell the engine: that is waited for, unless nobody has to.
             if asked.is_some() && matches!(self.facts.engine, EngineState::Unreachable(_)) {
                 return None;
@@ -89,16 +90,23 @@ impl Driver<'_> {
         self.memory
             .owes_restart
             .then(|| change(Kind::Restart, None, Some(Tell::Restart), unit))
-            .filter(|_| unit.is_some_and(is_running))
+            .filter(|_| {
+                unit.is_some_and(is_running) && sight.proposal.host.view().registries.is_ok()
+            })
     }
 
-    /// What the engine must be told after the proposal's change.
-    fn tell_of(&self, proposal: &Proposal) -> Option<Tell> {
+    /// What the engine must be told after the proposal's change, and whether that has to wait:
+    /// an engine that is told of files it cannot read dies.
+    fn tell_of(&self, proposal: &Proposal) -> (Option<Tell>, bool) {
         let before = proposal.host.view();
         let after = proposal.engine_files(Engine::Crio).view();
-        let asked =
-            tell(&proposal.impact(), is_the_same(&before, &after), self.settings.runtime.action);
-        asked.filter(|_| self.runtime.is_some())
+        let action = self.settings.runtime.action;
+        let asked = tell(&proposal.impact(), &before, &after, action);
+        let asked = asked.filter(|_| self.runtime.is_some());
+        match after.registries {
+            Ok(_) => (asked, false),
+            Err(_) => (None, asked.is_some()),
+        }
     }
 
     /// The engine reads again what it may have read of others (rule H9).

@@ -10,8 +10,8 @@ use super::{Driver, Source, below};
 use crate::apply::{Applied, ApplyError, Base, given_back, held, one_step_back};
 use crate::host::{Content, HostError};
 use crate::machine::{Change, Ending, Kind, Phase};
-use crate::plan::Tell;
-use crate::plan::impact::{impact, is_the_same, tell};
+use crate::plan::RuntimeAction;
+use crate::plan::impact::{impact, tell};
 use crate::proposal::Engine;
 use crate::render::FileSet;
 use crate::report::status::FORMAT;
@@ -79,10 +79,12 @@ impl Driver<'_> {
         let cost = impact(&before, &after, host.hides_reloads());
         let asked = match kind {
             // The package is being removed: it must disturb nobody.
-            Kind::Revert => (!is_the_same(&before, &after)).then_some(Tell::Reload),
-            _ => tell(&cost, is_the_same(&before, &after), self.settings.runtime.action),
+            Kind::Revert => tell(&cost, &before, &after, RuntimeAction::Reload),
+            _ => tell(&cost, &before, &after, self.settings.runtime.action),
         };
-        Ok(change(kind, None, asked.filter(|_| self.runtime.is_some()), unit.as_ref()))
+        // An engine that is told of files it cannot read dies.
+        let asked = asked.filter(|_| self.runtime.is_some() && after.registries.is_ok());
+        Ok(change(kind, None, asked, unit.as_ref()))
     }
 
     fn hold(&mut self, is_held: bool) -> Answer {

@@ -109,18 +109,12 @@ fn unread(error: &FileError, after: &View) -> String {
     }
 }
 
-/// Whether no pull of any image notices a difference: then nobody need be told, whatever the
-/// settings say (rules H2, H3).
+/// What the engine is told of a change, as the settings have it (rules H2, H3): nothing where no
+/// pull of any image notices a difference.
 #[must_use]
-pub fn is_the_same(before: &View, after: &View) -> bool {
-    says_the_same(&before.registries, &after.registries) && before.policy == after.policy
-}
-
-/// What the engine is told, as the settings have it (rule H3).
-#[must_use]
-pub fn tell(impact: &Impact, is_the_same: bool, action: RuntimeAction) -> Option<Tell> {
+pub fn tell(impact: &Impact, before: &View, after: &View, action: RuntimeAction) -> Option<Tell> {
     match (action, impact.runtime) {
-        _ if is_the_same => None,
+        (_, RuntimeNeed::None) if before.policy == after.policy => None,
         (RuntimeAction::Restart, _) | (_, RuntimeNeed::Restart) => Some(Tell::Restart),
         (RuntimeAction::Auto, RuntimeNeed::None) => None,
         (RuntimeAction::Reload, _) | (RuntimeAction::Auto, RuntimeNeed::Reload) => {
