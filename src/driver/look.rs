@@ -51,7 +51,12 @@ impl Driver<'_> {
         }
         let is_applied = proposal.is_applicable() && is_applied(self.root, proposal.request())?;
         let refused = proposal.findings.iter().find(|finding| finding.severity == Severity::Error);
-        self.facts.refused = refused.filter(|_| invalid.is_none()).map(said);
+        self.facts.refused = refused.filter(|_| invalid.is_none()).map(|finding| {
+            match (&self.memory.undone, &*finding.name) {
+                (Some(why), "HeldByRollback") => ("RolledBack".to_owned(), why.clone()),
+                _ => said(finding),
+            }
+        });
         self.facts.invalid = invalid;
         self.facts.is_read = true;
         self.observed = Some(digests).filter(|_| self.facts.invalid.is_none());

@@ -448,13 +448,13 @@ async fn tell_and_start(
     dependents: Vec<String>,
 ) -> Result<Confirmation, runtime::RuntimeError> {
     let told = match runtime.unit().await? {
-        Some(unit) => runtime.tell(tell, &unit).await,
+        Some(unit) => runtime.tell(tell, &unit).await?,
         // It was there when the change began: whoever removed it wants no engine.
         None => return Ok(Confirmation::Confirmed),
     };
-    let started = runtime.start(&dependents).await;
-    let confirmation = told?;
-    started.map(|()| confirmation)
+    // Only now: each of them would start a failing engine once more.
+    runtime.start(&dependents).await?;
+    Ok(told)
 }
 
 /// The engine's side, unless the settings or the root say that there is none to be told (X2).

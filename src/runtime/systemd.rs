@@ -149,8 +149,15 @@ impl Bus {
 
     /// Forgets earlier failures of the unit, and with them its start limit (rule H6).
     pub(super) async fn reset_failed(&self, unit: &str) -> Result<(), RuntimeError> {
-        let reset = self.manager.reset_failed_unit(unit).await;
-        reset.map_err(|error| RuntimeError::of_call("ResetFailedUnit", unit, error))
+        match self.manager.reset_failed_unit(unit).await {
+            // systemd forgets a unit that is stopped: then it has not failed either.
+            Err(zbus::Error::MethodError(name, ..))
+                if name == "org.freedesktop.systemd1.NoSuchUnit" =>
+            {
+                Ok(())
+            }
+            reset => reset.map_err(|error| RuntimeError::of_call("ResetFailedUnit", unit, error)),
+        }
     }
 
     /// Runs a job to its end.

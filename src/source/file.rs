@@ -20,7 +20,7 @@ pub fn read_all(paths: &[PathBuf]) -> (Vec<SourceFile>, Vec<Finding>) {
     for path in paths {
         match members(path) {
             Ok(members) if members.is_empty() => {
-                findings.push(unreadable(path, "the directory holds no *.yaml, *.yml or *.json"));
+                findings.push(empty(path));
             }
             Ok(members) => members.iter().for_each(|path| read(path, &mut files, &mut findings)),
             Err(error) => findings.push(unreadable(path, &error.to_string())),
@@ -92,6 +92,17 @@ const NO_FILE: &str = "it is a pipe, a socket or a device, not a regular file";
 fn is_inherited(path: &Path) -> bool {
     path == Path::new("/dev/stdin")
         || ["/dev/fd", "/proc/self/fd"].iter().any(|fds| path.parent() == Some(Path::new(fds)))
+}
+
+/// Nothing says that nothing is wanted: it would be taken for an empty configuration (rule D5).
+fn empty(path: &Path) -> Finding {
+    Finding::new(
+        Severity::Error,
+        "NoDocuments",
+        Origin::object(path.display().to_string()),
+        "the directory holds no *.yaml, *.yml or *.json; the host stays as it is.",
+        "Put documents there, or an Image named cluster with an empty spec.",
+    )
 }
 
 fn unreadable(path: &Path, problem: &str) -> Finding {

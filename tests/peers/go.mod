@@ -3,6 +3,7 @@ module image-config-agent.test/peers
 go 1.26
 
 require (
+	github.com/BurntSushi/toml v1.5.0
 	github.com/sirupsen/logrus v1.9.3
 	go.podman.io/image/v5 v5.38.0
 )
@@ -10,7 +11,6 @@ require (
 require (
 	dario.cat/mergo v1.0.2 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20261006220739-8c912ac31dd4 // indirect
-	github.com/BurntSushi/toml v1.5.0 // indirect
 	github.com/Microsoft/go-winio v0.6.2 // indirect
 	github.com/chzyer/readline v1.5.1 // indirect
 	github.com/containerd/errdefs v1.0.0 // indirect

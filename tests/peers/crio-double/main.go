@@ -1,0 +1,146 @@
+// Command crio-double stands in for CRI-O where none can be had. It is a double and
+// says so: it runs no pods. What it shares with CRI-O is the library that pulls
+// (go.podman.io/image) and the life cycle around it:
+//
+//   - registries.conf and its drop-ins are read at start, where an invalid one is
+//     fatal, and on SIGHUP, where an invalid one is logged and the old one kept;
+//   - policy.json, certs.d and the like are read at every pull;
+//   - its socket accepts before it serves, and GET /info and GET /config answer once
+//     it does.
+//
+// POST /pull?image=NAME pulls and says what came of it. The file
+// /run/crio-double/behaviour, read at start, makes it misbehave on request.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.podman.io/image/v5/pkg/sysregistriesv2"
+)
+
+func main() {
+	listen := flag.String("listen", "/var/run/crio/crio.sock", "the socket")
+	policy := flag.String("signature-policy", "", "policy.json, in place of what crio.conf says")
+	version := flag.Bool("version", false, "say what this is")
+	flag.Parse()
+	if *version {
+		fmt.Println("crio-double: a double of CRI-O for tests, with CRI-O's own library for pulls")
+		return
+	}
+	if err := run(*listen, *policy); err != nil {
+		logrus.Fatal(err)
+	}
+}
+
+func run(listen, policy string) error {
+	logrus.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true})
+	socket, err := listenOn(listen)
+	if err != nil {
+		return err
+	}
+	behaviour := readBehaviour()
+	if err := behaviour.start(); err != nil {
+		return err
+	}
+	engine, err := newEngine(policy)
+	if err != nil {
+		return err
+	}
+	if _, err := sysregistriesv2.TryUpdatingCache(engine.context); err != nil {
+		return fmt.Errorf("invalid registries configuration: %w", err)
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			engine.reload(behaviour.silent)
+		}
+	}()
+	if err := notify("READY=1"); err != nil {
+		return err
+	}
+	logrus.Infof("serving on %s", listen)
+	return http.Serve(socket, engine.handler())
+}
+
+// listenOn opens the socket: from now on it accepts.
+func listenOn(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return net.Listen("unix", path)
+}
+
+// notify tells systemd, if it asked to be told.
+func notify(state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	connection, err := net.Dial("unixgram", path)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	_, err = connection.Write([]byte(state))
+	return err
+}
+
+// behaviour is what the test asks for at the next start.
+type behaviour struct {
+	slow   time.Duration
+	fail   bool
+	hang   bool
+	silent bool
+	failIf string
+}
+
+func readBehaviour() behaviour {
+	text, _ := os.ReadFile("/run/crio-double/behaviour")
+	var b behaviour
+	for _, word := range strings.Fields(string(text)) {
+		name, value, _ := strings.Cut(word, "=")
+		switch name {
+		case "slow":
+			b.slow, _ = time.ParseDuration(value)
+		case "fail":
+			b.fail = true
+		case "fail-if":
+			b.failIf = value
+		case "hang":
+			b.hang = true
+		case "silent-reload":
+			b.silent = true
+		}
+	}
+	return b
+}
+
+func (b behaviour) start() error {
+	time.Sleep(b.slow)
+	if b.hang {
+		select {}
+	}
+	if b.fail {
+		return errors.New("told to fail")
+	}
+	text, _ := os.ReadFile("/etc/containers/registries.conf")
+	if b.failIf != "" && strings.Contains(string(text), b.failIf) {
+		return fmt.Errorf("told to fail where registries.conf says %s", b.failIf)
+	}
+	return nil
+}
