@@ -13,9 +13,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -32,10 +34,17 @@ import (
 func main() {
 	listen := flag.String("listen", "/var/run/crio/crio.sock", "the socket")
 	policy := flag.String("signature-policy", "", "policy.json, in place of what crio.conf says")
+	post := flag.String("post", "", "post to this URL on the socket, and print the answer")
 	version := flag.Bool("version", false, "say what this is")
 	flag.Parse()
 	if *version {
 		fmt.Println("crio-double: a double of CRI-O for tests, with CRI-O's own library for pulls")
+		return
+	}
+	if *post != "" {
+		if err := ask(*listen, *post); err != nil {
+			logrus.Fatal(err)
+		}
 		return
 	}
 	if err := run(*listen, *policy); err != nil {
@@ -85,6 +94,19 @@ func listenOn(path string) (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
+// ask is the client's side: minimal systems have no curl.
+func ask(socket, url string) error {
+	dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }
+	client := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute}
+	answer, err := client.Post(url, "", nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(os.Stdout, answer.Body)
+	return err
+}
+
 // notify tells systemd, if it asked to be told.
 func notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
@@ -107,6 +129,7 @@ type behaviour struct {
 	hang   bool
 	silent bool
 	failIf string
+	hangIf string
 }
 
 func readBehaviour() behaviour {
@@ -121,6 +144,8 @@ func readBehaviour() behaviour {
 			b.fail = true
 		case "fail-if":
 			b.failIf = value
+		case "hang-if":
+			b.hangIf = value
 		case "hang":
 			b.hang = true
 		case "silent-reload":
@@ -139,6 +164,9 @@ func (b behaviour) start() error {
 		return errors.New("told to fail")
 	}
 	text, _ := os.ReadFile("/etc/containers/registries.conf")
+	if b.hangIf != "" && strings.Contains(string(text), b.hangIf) {
+		select {}
+	}
 	if b.failIf != "" && strings.Contains(string(text), b.failIf) {
 		return fmt.Errorf("told to fail where registries.conf says %s", b.failIf)
 	}

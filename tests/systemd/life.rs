@@ -1,0 +1,106 @@
+//! The service's own life: watchdog, bus, sandbox, drift (rules H9, H11, H13).
+
+use crate::host::{Files, POLICY, REGISTRIES, blocking, running};
+
+#[test]
+fn h11_it_is_ready_without_documents_and_changes_nothing() {
+    let host = Files::new().boot();
+    host.systemctl("start", "image-config-agent");
+    host.until_condition("Valid", "False", "NoDocuments");
+    assert_ne!(host.run(&["test", "-e", POLICY]).code, 0);
+    assert!(host.property("image-config-agent", "StatusText").contains("NoDocuments"));
+    let required = host.property("crio", "RequiredBy");
+    assert!(!required.contains("image-config-agent"), "{required}");
+}
+
+#[test]
+fn h11_the_sandbox_is_tight() {
+    let host = Files::new().boot();
+    let said =
+        host.run(&["systemd-analyze", "security", "--no-pager", "image-config-agent.service"]);
+    let line = said.out.lines().last().unwrap_or_default().to_owned();
+    let level =
+        line.split(": ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
+    assert!(level.is_some_and(|level| level < 2.0), "{line}{}", said.err);
+}
+
+#[test]
+fn h11_a_target_that_cannot_be_written_is_said_with_what_to_do() {
+    let host = running("paths.certs_d = '/srv/certs.d'");
+    let map = serde_json::json!({
+        "apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "config.openshift.io/v1", "kind": "Image", "metadata": {"name": "cluster"},
+             "spec": {"additionalTrustedCA": {"name": "ca"}}},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca", "namespace": "openshift-config"},
+             "data": {"b.test": include_str!("../support/ca.crt")}},
+        ],
+    });
+    host.documents(&map);
+    host.until_condition("Degraded", "True", "Failed");
+    let said = host.run(&["image-config-agent", "status"]).out;
+    assert!(said.contains("ReadWritePaths="), "{said}");
+    assert!(host.text(REGISTRIES).contains("a.test"), "all or nothing");
+    let waiting = host.status()["waiting"]["for"].clone();
+    assert_eq!(waiting, "another try of what failed");
+}
+
+#[test]
+fn h9_drift_is_healed_and_the_engine_left_alone() {
+    let host = running("");
+    let (crio, ours) = (host.invocation("crio"), host.text(POLICY));
+    host.write(POLICY, "{}");
+    host.until("a heal", || host.text(POLICY) == ours);
+    host.converges();
+    assert_eq!(host.invocation("crio"), crio);
+}
+
+#[test]
+fn h9_an_engine_that_may_have_read_the_foreign_file_is_reloaded() {
+    let host = running("");
+    host.systemctl("stop", "image-config-agent");
+    host.write(REGISTRIES, "# foreign\n");
+    host.systemctl("restart", "crio");
+    let crio = host.invocation("crio");
+    host.systemctl("start", "image-config-agent");
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("a.test"));
+    assert_eq!(host.invocation("crio"), crio);
+    assert!(host.journal().contains("Applied new registry configuration"), "{}", host.journal());
+}
+
+#[test]
+fn h13_without_the_bus_a_change_waits_and_then_goes_on() {
+    let host = running("");
+    host.ok(&["systemctl", "mask", "--runtime", "--now", "dbus.socket", "dbus.service"]);
+    host.documents(&blocking("b.test"));
+    host.until_condition("RuntimeReady", "Unknown", "Unreachable");
+    host.until("a word of it", || {
+        host.status()["waiting"]["for"].as_str().is_some_and(|what| what.contains("bus"))
+    });
+    assert!(!host.text(REGISTRIES).contains("b.test"));
+    host.ok(&["systemctl", "unmask", "--runtime", "dbus.socket", "dbus.service"]);
+    host.ok(&["systemctl", "start", "dbus.socket"]);
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("b.test"));
+}
+
+#[test]
+fn h13_a_loop_that_hangs_is_killed_by_the_watchdog() {
+    let files = Files::new();
+    files.write(
+        "/etc/systemd/system/image-config-agent.service.d/watchdog.conf",
+        "[Service]\nWatchdogSec=3\nRestartSec=1\n",
+    );
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.systemctl("start", "image-config-agent");
+    host.converges();
+    let pid = host.property("image-config-agent", "MainPID");
+    host.ok(&["kill", "-STOP", &pid]);
+    host.until("another process", || {
+        host.property("image-config-agent", "MainPID") != pid
+            && host.is_active("image-config-agent")
+    });
+    assert!(host.journal().to_lowercase().contains("watchdog"), "{}", host.journal());
+    host.converges();
+}

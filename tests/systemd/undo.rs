@@ -1,0 +1,90 @@
+//! Verified or undone (rules H5, H6, H10).
+
+use crate::host::{Files, REGISTRIES, blocking, running};
+
+#[test]
+fn h5_a_configuration_that_breaks_the_engine_is_undone() {
+    let host = running("");
+    host.behaves("fail-if=evil.test");
+    host.documents(&blocking("evil.test"));
+    host.until_condition("Degraded", "True", "RolledBack");
+    assert!(host.text(REGISTRIES).contains("a.test"));
+    assert!(!host.text(REGISTRIES).contains("evil.test"));
+    assert!(host.is_active("crio"));
+    // The failed restart had left it dead, and the good one did not bring it back.
+    assert!(host.is_active("kubelet"), "{}", host.journal());
+    assert_eq!(host.condition("Applied"), ("False".into(), "RolledBack".into()));
+    let said = host.run(&["image-config-agent", "status"]);
+    assert_eq!(said.code, 2);
+    assert!(said.out.contains("restart of crio.service"), "{}", said.out);
+    // It is not tried again, until somebody asks for it …
+    let crio = host.invocation("crio");
+    host.run(&["image-config-agent", "apply"]);
+    assert_eq!(host.invocation("crio"), crio);
+    host.behaves("");
+    host.ok(&["image-config-agent", "retry"]);
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("evil.test"));
+    // … or the documents change.
+    host.applies(&blocking("b.test"));
+}
+
+#[test]
+fn h5_a_start_that_hangs_is_undone_at_its_deadline() {
+    let host = running("runtime.restart_seconds = 3");
+    host.behaves("hang-if=evil.test");
+    host.documents(&blocking("evil.test"));
+    host.until_condition("Degraded", "True", "RolledBack");
+    assert!(host.is_active("crio") && host.is_active("kubelet"), "{}", host.journal());
+    assert!(!host.text(REGISTRIES).contains("evil.test"));
+}
+
+#[test]
+fn h5_when_even_the_old_files_fail_it_is_tried_until_it_works() {
+    let host = running("");
+    host.behaves("fail");
+    host.documents(&blocking("b.test"));
+    host.until_condition("Degraded", "True", "RollbackFailed");
+    assert!(!host.text(REGISTRIES).contains("b.test"));
+    host.behaves("");
+    host.until("the engine", || host.is_active("crio") && host.is_active("kubelet"));
+    host.until_condition("Degraded", "True", "RolledBack");
+}
+
+#[test]
+fn h6_an_engine_that_was_failing_is_no_reason_to_undo() {
+    let files = Files::new();
+    let host = files.boot();
+    host.behaves("fail");
+    host.run(&["systemctl", "start", "crio"]);
+    host.systemctl("start", "image-config-agent");
+    host.documents(&blocking("b.test"));
+    host.until_condition("Degraded", "True", "EngineFailing");
+    assert!(host.text(REGISTRIES).contains("b.test"));
+    assert_eq!(host.condition("RuntimeReady").0, "False");
+}
+
+#[test]
+fn h10_a_kill_while_the_engine_restarts_is_made_up_for() {
+    let host = running("");
+    host.behaves("slow=3s");
+    host.documents(&blocking("b.test"));
+    host.until("the restart", || host.status()["phase"] == "Telling");
+    host.ok(&["systemctl", "kill", "-s", "KILL", "image-config-agent"]);
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("b.test"));
+    assert!(host.is_active("crio") && host.is_active("kubelet"));
+}
+
+#[test]
+fn h10_a_stop_while_the_engine_restarts_leaves_nothing_half_done() {
+    let host = running("");
+    host.behaves("slow=3s");
+    host.documents(&blocking("b.test"));
+    host.until("the restart", || host.status()["phase"] == "Telling");
+    host.systemctl("stop", "image-config-agent");
+    assert!(host.is_active("crio"));
+    assert_eq!(host.property("image-config-agent", "Result"), "success");
+    host.systemctl("start", "image-config-agent");
+    host.converges();
+}
