@@ -18,6 +18,7 @@ use crate::model::finding::printable;
 const SERVICE: &str = "org.freedesktop.systemd1";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
 /// The longest wait for the connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -150,13 +151,9 @@ impl Bus {
     /// Forgets earlier failures of the unit, and with them its start limit (rule H6).
     pub(super) async fn reset_failed(&self, unit: &str) -> Result<(), RuntimeError> {
         match self.manager.reset_failed_unit(unit).await {
-            // systemd forgets a unit that is stopped: then it has not failed either.
-            Err(zbus::Error::MethodError(name, ..))
-                if name == "org.freedesktop.systemd1.NoSuchUnit" =>
-            {
-                Ok(())
-            }
-            reset => reset.map_err(|error| RuntimeError::of_call("ResetFailedUnit", unit, error)),
+            // systemd unloads a unit that does not run and that nothing refers to.
+            Err(zbus::Error::MethodError(name, ..)) if name.as_str() == NO_SUCH_UNIT => Ok(()),
+            other => other.map_err(|error| RuntimeError::of_call("ResetFailedUnit", unit, error)),
         }
     }
 
@@ -169,7 +166,10 @@ impl Bus {
     ) -> Result<(), RuntimeError> {
         let failed = |error| RuntimeError::of_call(job.name(), unit, error);
         // Before the call: the job may be over before its path is known here.
-        let mut removed = self.manager.receive_job_removed().await.map_err(failed)?;
+        let mut removed = timeout(CALL, self.manager.receive_job_removed())
+            .await
+            .map_err(|_| deadline("systemd's signals".to_owned(), CALL))?
+            .map_err(failed)?;
         let path = match job {
             Job::Start => self.manager.start_unit(unit, "replace").await,
             Job::Restart => self.manager.restart_unit(unit, "replace").await,
