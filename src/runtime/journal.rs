@@ -122,7 +122,10 @@ impl Journal<'_> {
         let mut command = Command::new(program);
         command
             .args(first)
+            // --merge: else --follow shows this boot alone, by an ID that a /proc of the unit's own
+            // can hide or have wrong.
             .args(["--output=json", "--output-fields=MESSAGE", "--all", "--no-pager", "--quiet"])
+            .arg("--merge")
             .args(more)
             .arg(format!("_SYSTEMD_INVOCATION_ID={}", self.invocation))
             .stdin(Stdio::null())
