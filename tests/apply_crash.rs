@@ -24,7 +24,7 @@ const ROOT: &str = "APPLY_CRASH_ROOT";
 const ACTION: &str = "APPLY_CRASH_ACTION";
 
 /// The calls that change a file system, or make a change durable.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 13] = [
     "openat",
     "write",
     "fchown",
@@ -37,6 +37,7 @@ const CALLS: [&str; 12] = [
     "renameat",
     "unlinkat",
     "flock",
+    "fsetxattr",
 ];
 
 /// How a victim that was not killed says what came of it.

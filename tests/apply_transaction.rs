@@ -71,8 +71,11 @@ fn h1_apply_writes_every_file_and_says_what_it_did() {
         (CA_B, ChangeKind::Created),
     ];
     assert_eq!(kinds(&outcome), expected);
-    for (path, text) in [(REGISTRIES, "ours 1"), (POLICY, "ours 1 policy"), (CA_A, "CA a")] {
-        assert_eq!((host.text(path).as_str(), host.mode(path)), (text, 0o644));
+    // The mode is that of the host's own file, where there was one.
+    let files =
+        [(REGISTRIES, "ours 1", 0o640), (POLICY, "ours 1 policy", 0o644), (CA_A, "CA a", 0o644)];
+    for (path, text, mode) in files {
+        assert_eq!((host.text(path).as_str(), host.mode(path)), (text, mode));
         assert!(host.at(path).symlink_metadata().unwrap().is_file());
     }
     assert_eq!(host.mode("/etc/docker/certs.d/a.io:5000"), 0o755);
@@ -418,4 +421,20 @@ fn x3_the_lock_has_a_deadline_and_names_its_holder() {
     assert!(error.to_string().contains(&format!("pid {}", std::process::id())), "{error}");
     drop(session);
     Session::open(&root, Duration::ZERO).unwrap();
+}
+
+#[test]
+fn h1_mode_and_attributes_of_what_is_replaced_are_kept() {
+    let host = host();
+    host.write_mode(REGISTRIES, "own", 0o640);
+    let attribute = |path: &str| xattr::get(host.at(path), "user.note").unwrap();
+    xattr::set(host.at(REGISTRIES), "user.note", b"kept").unwrap();
+    apply(&host, &first_set(), "1");
+    assert_eq!(host.mode(REGISTRIES), 0o640);
+    assert_eq!(attribute(REGISTRIES).as_deref(), Some(&b"kept"[..]));
+    apply(&host, &second_set(), "2");
+    assert_eq!((host.mode(REGISTRIES), attribute(REGISTRIES).is_some()), (0o640, true));
+    revert(&host);
+    assert_eq!((host.text(REGISTRIES).as_str(), host.mode(REGISTRIES)), ("own", 0o640));
+    assert_eq!(attribute(REGISTRIES).as_deref(), Some(&b"kept"[..]));
 }

@@ -11,7 +11,7 @@ use super::state::{
     load, mirrored, previous_file, read_content, sha256,
 };
 use super::transaction::{Edit, Put};
-use crate::host::{Cause, HostError, Owner, Root};
+use crate::host::{Cause, HostError, Node, Owner, Root};
 use crate::render::{FileSet, Want};
 
 /// All of the agent's state, but for the bytes of files.
@@ -69,7 +69,8 @@ pub(super) fn files_of(
     let mut files = Files::new();
     for (path, want) in set.iter() {
         if let Want::File { bytes, mode } = want {
-            files.insert(path.to_owned(), Ours { bytes: bytes.clone(), mode: *mode });
+            let mode = mode_of(root, state, path)?.unwrap_or(*mode);
+            files.insert(path.to_owned(), Ours { bytes: bytes.clone(), mode });
         }
     }
     for (path, entry) in &state.applied.set.files {
@@ -78,6 +79,20 @@ pub(super) fn files_of(
         }
     }
     Ok(files)
+}
+
+/// The permissions of the host's own file, which ours takes over (rule H1); none where the host has
+/// no file of its own.
+fn mode_of(root: &Root, state: &State, path: &Path) -> Result<Option<u32>, HostError> {
+    let kept = |mode: u32| Some(mode & 0o777);
+    match state.base.origin(path) {
+        Some(Origin::File { mode, .. }) => Ok(kept(*mode)),
+        Some(Origin::Link { .. } | Origin::Absent) => Ok(None),
+        None => match root.node(path)? {
+            Some(Node::File { mode, .. }) => Ok(kept(mode)),
+            _ => Ok(None),
+        },
+    }
 }
 
 /// A set with its bytes from the store.

@@ -59,6 +59,9 @@ pub enum Warning {
         /// Where their bytes are.
         kept: PathBuf,
     },
+    /// A replaced file had a label or an access list that its replacement lacks.
+    #[error("{0}; see with ls -Z and getfacl whether the engine may still read it")]
+    AttributesLost(HostError),
     /// Everything is in place, but what was kept for undoing it is not all gone; the next
     /// transaction removes it.
     #[error("applied, but not tidied up: {0}")]

@@ -126,8 +126,9 @@ impl<'r> Session<'r> {
         if edits.is_empty() && remove_dirs.is_empty() {
             return Ok(outcome);
         }
-        let untidied = commit(self.root, &edits, remove_dirs)?;
-        outcome.warnings.extend(untidied.map(Warning::Untidied));
+        let committed = commit(self.root, &edits, remove_dirs)?;
+        outcome.warnings.extend(committed.unkept.into_iter().map(Warning::AttributesLost));
+        outcome.warnings.extend(committed.untidied.map(Warning::Untidied));
         Ok(outcome)
     }
 }

@@ -42,7 +42,13 @@ pub enum Recovery {
 }
 
 /// What remains to be told of a transaction that took effect.
-pub(super) type Untidied = Option<HostError>;
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// What was kept for undoing it is not all gone.
+    pub untidied: Option<HostError>,
+    /// Extended attributes of replaced files that their replacements lack.
+    pub unkept: Vec<HostError>,
+}
 
 /// Makes all edits, or none. Directories that are missing are made; those of `remove_dirs`
 /// are removed if they are empty in the end.
@@ -53,14 +59,17 @@ pub(super) fn commit(
     root: &Root,
     edits: &[Edit],
     remove_dirs: BTreeSet<PathBuf>,
-) -> Result<Untidied, ApplyError> {
+) -> Result<Committed, ApplyError> {
     let journal = lay_out(root, edits, remove_dirs)?;
     journal.begin(root)?;
-    if let Err(error) = stage(root, edits, &journal) {
-        // What cannot be removed now is in the journal for the next start.
-        let _ = drop_staged(root, &journal).and_then(|()| journal::end(root));
-        return Err(error.into());
-    }
+    let unkept = match stage(root, edits, &journal) {
+        Ok(unkept) => unkept,
+        Err(error) => {
+            // What cannot be removed now is in the journal for the next start.
+            let _ = drop_staged(root, &journal).and_then(|()| journal::end(root));
+            return Err(error.into());
+        }
+    };
     let committed = journal::advance(root, Phase::Commit)
         .and_then(|()| finish(root, &journal, false))
         .and_then(|()| journal::advance(root, Phase::Tidy));
@@ -70,7 +79,7 @@ pub(super) fn commit(
             Err(then) => ApplyError::Unfinished { cause, then },
         });
     }
-    Ok(tidy(root, &journal).err())
+    Ok(Committed { untidied: tidy(root, &journal).err(), unkept })
 }
 
 /// Finishes or undoes what a crash left half-done.
@@ -141,21 +150,23 @@ fn lay_out(
 }
 
 /// Creates the staged files and second names, and makes them durable.
-fn stage(root: &Root, edits: &[Edit], journal: &Journal) -> Result<(), HostError> {
+fn stage(root: &Root, edits: &[Edit], journal: &Journal) -> Result<Vec<HostError>, HostError> {
     drop_staged(root, journal)?;
+    let mut unkept = Vec::new();
     for (step, edit) in journal.steps.iter().zip(edits) {
         if let Some(old) = &step.old {
             root.hard_link(&step.path, old)?;
         }
         match (&step.new, &edit.put) {
             (Some(new), Put::File { bytes, mode, owner }) => {
-                root.create(new, bytes, *mode, *owner)?;
+                unkept.extend(root.create_like(new, bytes, *mode, *owner, &step.path)?);
             }
             (Some(new), Put::Link(target)) => root.create_link(new, target)?,
             (_, Put::Nothing) | (None, _) => {}
         }
     }
-    sync(root, journal)
+    sync(root, journal)?;
+    Ok(unkept)
 }
 
 /// Removes staged files and second names while no path has changed.

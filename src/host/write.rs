@@ -1,5 +1,6 @@
 //! The few operations that change the host; each on one path inside the root.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, mkdirat};
 use nix::unistd::{
     Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, symlinkat, unlinkat,
 };
+
+use xattr::FileExt as _;
 
 use super::error::{Cause, HostError};
 use super::root::{Node, Root};
@@ -43,6 +46,56 @@ impl Root {
         mode: u32,
         owner: Owner,
     ) -> Result<(), HostError> {
+        let file = self.create_new(path, bytes, mode, owner)?;
+        fsync(&file).map_err(|errno| HostError::new("write", path, errno))
+    }
+
+    /// As [`Root::create`], with the extended attributes of the file `like`: a SELinux label, an
+    /// access list. Those that cannot be set come back, each with why.
+    ///
+    /// # Errors
+    /// As [`Root::create`].
+    pub fn create_like(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        mode: u32,
+        owner: Owner,
+        like: &Path,
+    ) -> Result<Vec<HostError>, HostError> {
+        let file = self.create_new(path, bytes, mode, owner)?;
+        let unkept = self.copy_attributes(like, &file);
+        fsync(&file).map_err(|errno| HostError::new("write", path, errno))?;
+        Ok(unkept)
+    }
+
+    /// Gives `file` the extended attributes of the regular file at `like`.
+    fn copy_attributes(&self, like: &Path, file: &File) -> Vec<HostError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        // A link, or nothing, has none that its replacement should have.
+        let Ok(like_file) = self.open_at(like, flags).map(File::from) else { return Vec::new() };
+        let names = like_file.list_xattr().into_iter().flatten();
+        let copy = |name: OsString| -> std::io::Result<()> {
+            let value = like_file.get_xattr(&name)?;
+            // The kernel labels a new file by itself, and mostly well.
+            match value {
+                Some(value) if file.get_xattr(&name).ok().flatten().as_ref() != Some(&value) => {
+                    file.set_xattr(&name, &value)
+                }
+                _ => Ok(()),
+            }
+        };
+        let failure = |error| HostError::io("keep the extended attributes of", like, &error);
+        names.filter_map(|name| copy(name).err()).map(failure).collect()
+    }
+
+    fn create_new(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        mode: u32,
+        owner: Owner,
+    ) -> Result<File, HostError> {
         let fail = |errno| HostError::new("write", path, errno);
         let (parent, name) = self.parent(path, "write")?;
         let flags =
@@ -57,7 +110,7 @@ impl Root {
         }
         // After the change of owner, which drops set-id bits.
         fchmod(&file, Mode::from_bits_truncate(mode)).map_err(fail)?;
-        fsync(&file).map_err(fail)
+        Ok(file)
     }
 
     /// Puts `bytes` in place of a file, or makes it, so that after a crash either is there whole.
