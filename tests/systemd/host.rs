@@ -90,10 +90,18 @@ impl Files {
         self
     }
 
-    fn program(&self, path: &str, from: &Path) {
+    pub fn program(&self, path: &str, from: &Path) {
         let at = self.at(path);
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         fs::copy(from, at).unwrap();
+    }
+
+    /// A copy of a directory.
+    pub fn copy_tree(&self, path: &str, from: &Path) {
+        let at = self.at(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let copied = Command::new("cp").arg("-a").args([from, at.as_path()]).status().unwrap();
+        assert!(copied.success());
     }
 
     /// Settings of the agent.
