@@ -71,8 +71,9 @@ fn main_page(command: clap::Command) -> std::io::Result<Vec<u8>> {
     let mut settings = Roff::new();
     settings.control("SH", ["SETTINGS"]);
     settings.text([roman(
-        "Settings are read from *.toml in /usr/lib, /run and /etc/image-config-agent/conf.d, then \
-         from the environment, then from --set; later ones win.",
+        "Settings are read from /etc/image-config-agent/config.toml, then from *.toml in /usr/lib, \
+         /run and /etc/image-config-agent/config.d in the order of their names, then from the \
+         environment, then from --set; later ones win.",
     )]);
     for key in KEYS {
         settings.control("TP", []);

@@ -4,6 +4,7 @@
 mod apply;
 mod base;
 mod check;
+mod config;
 mod generate;
 mod output;
 mod plan;
@@ -22,7 +23,7 @@ use image_config_agent::host::Root;
 use image_config_agent::model::Finding;
 use image_config_agent::model::finding::any_error;
 use image_config_agent::proposal::Input;
-use image_config_agent::settings::{Settings, SettingsError};
+use image_config_agent::settings::{Loaded, Settings, SettingsError};
 
 /// Exit codes that scripts can rely on (rule X1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,8 @@ enum Command {
     Base(base::Base),
     /// Say what happens when this host pulls an image
     Check(check::Check),
+    /// Show the agent's own settings
+    Config(config::Config),
     /// Print shell completions or write man pages
     Generate(generate::Generate),
 }
@@ -117,6 +120,7 @@ impl Cli {
             Command::Revert(command) => command.run(),
             Command::Base(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Config(command) => command.run(),
             Command::Generate(command) => command.run(),
         };
         result.unwrap_or_else(|error| {
@@ -139,10 +143,19 @@ struct HostArgs {
 
 impl HostArgs {
     fn open(&self) -> anyhow::Result<(Root, Settings)> {
-        let root = Root::open(&self.root)
-            .with_context(|| format!("--root {} cannot be used", self.root.display()))?;
+        let root = self.root()?;
         let settings = Settings::load(&root, std::env::vars(), &self.settings)?;
         Ok((root, settings))
+    }
+
+    /// The settings, with where each comes from.
+    fn settings(&self) -> anyhow::Result<Loaded> {
+        Ok(Loaded::load(&self.root()?, std::env::vars(), &self.settings)?)
+    }
+
+    fn root(&self) -> anyhow::Result<Root> {
+        Root::open(&self.root)
+            .with_context(|| format!("--root {} cannot be used", self.root.display()))
     }
 }
 

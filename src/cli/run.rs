@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use image_config_agent::driver::{self, Service};
 use image_config_agent::settings::Settings;
@@ -39,20 +40,18 @@ enum LogFormat {
 
 impl Run {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        self.log();
-        let (root, _) = self.host.open()?;
+        let (root, settings) = self.host.open()?;
+        self.log(&settings.log_filter)?;
         let settings = || Settings::load(&root, std::env::vars(), &self.host.settings);
         driver::run(&Service { root: &root, settings: &settings, files: self.files.clone() })?;
         Ok(Exit::Yes)
     }
 
-    fn log(&self) {
+    fn log(&self, filter: &str) -> anyhow::Result<()> {
         let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let by_default = if is_terminal { LogFormat::Pretty } else { LogFormat::Journal };
-        let filter = EnvFilter::builder()
-            .with_env_var("IMAGE_CONFIG_AGENT_LOG")
-            .try_from_env()
-            .unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = EnvFilter::try_new(filter)
+            .with_context(|| format!("the setting log.filter cannot be {filter:?}"))?;
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
@@ -63,5 +62,6 @@ impl Run {
             LogFormat::Journal => log.without_time().init(),
             LogFormat::Json => log.json().init(),
         }
+        Ok(())
     }
 }

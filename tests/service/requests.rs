@@ -92,7 +92,7 @@ fn x1_status_says_when_no_agent_runs() {
 #[test]
 fn h10_sighup_reads_the_settings_again_and_refuses_wrong_ones() {
     let serving = serving();
-    let settings = "/etc/image-config-agent/conf.d/10.toml";
+    let settings = "/etc/image-config-agent/config.d/10.toml";
     serving.host.write(settings, "drift = 'maybe'\n");
     serving.signal(Signal::SIGHUP);
     serving.until_condition("Degraded", "True", "WrongSettings");

@@ -68,7 +68,7 @@ impl Files {
             let at = files.at(&format!("/etc/systemd/system/{unit}"));
             std::os::unix::fs::symlink("/dev/null", at).unwrap();
         }
-        files.write("/etc/image-config-agent/conf.d/10-tests.toml", "source.quiet_seconds = 1\n");
+        files.write("/etc/image-config-agent/config.d/10-tests.toml", "source.quiet_seconds = 1\n");
         for dir in [
             "/etc/containers/registries.conf.d",
             "/etc/docker/certs.d",
@@ -106,7 +106,7 @@ impl Files {
 
     /// Settings of the agent.
     pub fn settings(&self, toml: &str) -> &Self {
-        self.write("/etc/image-config-agent/conf.d/20-test.toml", toml)
+        self.write("/etc/image-config-agent/config.d/20-test.toml", toml)
     }
 
     pub fn boot(&self) -> Host {

@@ -1,0 +1,229 @@
+//! Every setting there is.
+
+use std::path::Path;
+
+use toml_edit::Value;
+
+use super::value::{image, list, path, seconds, text, unit, word};
+use super::{DriftAction, Guard, Settings};
+use crate::plan::RuntimeAction;
+
+/// One setting.
+pub struct Key {
+    /// Its dotted name in TOML and after `--set`.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// Takes a value over, or says what to write instead.
+    pub(super) set: fn(&mut Settings, &Value) -> Result<(), String>,
+    /// Its value as it is written after `--set`; empty where it is unset.
+    pub show: fn(&Settings) -> String,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{ENVIRONMENT}{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+/// What every variable that sets something begins with.
+pub(super) const ENVIRONMENT: &str = "IMAGE_CONFIG_AGENT_";
+
+const GUARDS: [(&str, Guard); 3] =
+    [("enforce", Guard::Enforce), ("warn", Guard::Warn), ("off", Guard::Off)];
+const DRIFTS: [(&str, DriftAction); 2] =
+    [("heal", DriftAction::Heal), ("report", DriftAction::Report)];
+const MANAGERS: [(&str, bool); 2] = [("systemd", true), ("none", false)];
+const ACTIONS: [(&str, RuntimeAction); 3] = [
+    ("restart", RuntimeAction::Restart),
+    ("reload", RuntimeAction::Reload),
+    ("auto", RuntimeAction::Auto),
+];
+
+/// All of them, in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "trusted_ca_namespace",
+        about: "namespace of the ConfigMap that additionalTrustedCA names",
+        set: |s, v| text(v).map(|name| s.trusted_ca_namespace = name),
+        show: |s| s.trusted_ca_namespace.clone(),
+    },
+    Key {
+        name: "guard",
+        about: "enforce, warn or off: what becomes of a change that would lock the host out",
+        set: |s, v| word(v, &GUARDS).map(|guard| s.guard = guard),
+        show: |s| named(s.guard, &GUARDS),
+    },
+    Key {
+        name: "guard_images",
+        about: "images that the host cannot live without (a list; comma-separated in flags)",
+        set: |s, v| list(v, image).map(|images| s.guard_images = images),
+        show: |s| s.guard_images.join(","),
+    },
+    Key {
+        name: "agent_image",
+        about: "the agent's own image, which the guard protects; a DaemonSet sets it",
+        set: |s, v| image(v).map(|image| s.agent_image = Some(image)),
+        show: |s| s.agent_image.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "static_pods",
+        about: "directories or files of static pods, which the guard protects (a list; comma-separated in flags)",
+        set: |s, v| list(v, path).map(|paths| s.static_pods = paths),
+        show: |s| joined(&s.static_pods),
+    },
+    Key {
+        name: "source.files",
+        about: "files and directories of documents that the service obeys (a list)",
+        set: |s, v| list(v, path).map(|paths| s.sources = paths),
+        show: |s| joined(&s.sources),
+    },
+    Key {
+        name: "source.quiet_seconds",
+        about: "how long documents must have stayed as they are before they count",
+        set: |s, v| seconds(v).map(|quiet| s.quiet = quiet),
+        show: |s| s.quiet.as_secs().to_string(),
+    },
+    Key {
+        name: "source.recheck_seconds",
+        about: "how often all is looked at again without an occasion",
+        set: |s, v| seconds(v).map(|recheck| s.recheck = recheck),
+        show: |s| s.recheck.as_secs().to_string(),
+    },
+    Key {
+        name: "release_image",
+        about: "the image of the release payload, which is never locked out",
+        set: |s, v| text(v).map(|image| s.release_image = Some(image)),
+        show: |s| s.release_image.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "drift",
+        about: "heal or report: what becomes of our files that others change",
+        set: |s, v| word(v, &DRIFTS).map(|drift| s.drift = drift),
+        show: |s| named(s.drift, &DRIFTS),
+    },
+    Key {
+        name: "runtime.manager",
+        about: "systemd or none: who is asked to restart the engine; unset: systemd where the root is /",
+        set: |s, v| word(v, &MANAGERS).map(|is| s.runtime.is_managed = Some(is)),
+        show: |s| s.runtime.is_managed.map(|is| named(is, &MANAGERS)).unwrap_or_default(),
+    },
+    Key {
+        name: "runtime.action",
+        about: "restart, reload or auto (the least that a change needs): what the engine is told",
+        set: |s, v| word(v, &ACTIONS).map(|action| s.runtime.action = action),
+        show: |s| named(s.runtime.action, &ACTIONS),
+    },
+    Key {
+        name: "runtime.unit",
+        about: "the engine's unit",
+        set: |s, v| unit(v).map(|unit| s.runtime.unit = unit),
+        show: |s| s.runtime.unit.clone(),
+    },
+    Key {
+        name: "runtime.socket",
+        about: "the engine's socket",
+        set: |s, v| path(v).map(|path| s.runtime.socket = path),
+        show: |s| shown(&s.runtime.socket),
+    },
+    Key {
+        name: "runtime.restart_seconds",
+        about: "how long a restart may take until the engine answers",
+        set: |s, v| seconds(v).map(|time| s.runtime.restart_deadline = time),
+        show: |s| s.runtime.restart_deadline.as_secs().to_string(),
+    },
+    Key {
+        name: "runtime.reload_seconds",
+        about: "how long a reload may take until the engine confirms it",
+        set: |s, v| seconds(v).map(|time| s.runtime.reload_deadline = time),
+        show: |s| s.runtime.reload_deadline.as_secs().to_string(),
+    },
+    Key {
+        name: "log.filter",
+        about: "what is logged, as info, or warn,image_config_agent::driver=debug",
+        set: |s, v| text(v).map(|filter| s.log_filter = filter),
+        show: |s| s.log_filter.clone(),
+    },
+    Key {
+        name: "paths.policy",
+        about: "policy.json",
+        set: |s, v| path(v).map(|path| s.paths.policy = path),
+        show: |s| shown(&s.paths.policy),
+    },
+    Key {
+        name: "paths.vendor_policy",
+        about: "the vendor's policy.json",
+        set: |s, v| path(v).map(|path| s.paths.vendor_policy = path),
+        show: |s| shown(&s.paths.vendor_policy),
+    },
+    Key {
+        name: "paths.registries_conf",
+        about: "registries.conf",
+        set: |s, v| path(v).map(|path| s.paths.registries_conf = path),
+        show: |s| shown(&s.paths.registries_conf),
+    },
+    Key {
+        name: "paths.vendor_registries_conf",
+        about: "the vendor's registries.conf",
+        set: |s, v| path(v).map(|path| s.paths.vendor_registries_conf = path),
+        show: |s| shown(&s.paths.vendor_registries_conf),
+    },
+    Key {
+        name: "paths.registries_conf_d",
+        about: "the directory of drop-ins to registries.conf",
+        set: |s, v| path(v).map(|path| s.paths.registries_conf_d = path),
+        show: |s| shown(&s.paths.registries_conf_d),
+    },
+    Key {
+        name: "paths.search_drop_in",
+        about: "the drop-in for the search list",
+        set: |s, v| path(v).map(|path| s.paths.search_drop_in = path),
+        show: |s| shown(&s.paths.search_drop_in),
+    },
+    Key {
+        name: "paths.certs_d",
+        about: "the directory of trusted CAs",
+        set: |s, v| path(v).map(|path| s.paths.certs_d = path),
+        show: |s| shown(&s.paths.certs_d),
+    },
+    Key {
+        name: "paths.masking_certs_d",
+        about: "the directory of trusted CAs that masks the former",
+        set: |s, v| path(v).map(|path| s.paths.masking_certs_d = path),
+        show: |s| shown(&s.paths.masking_certs_d),
+    },
+    Key {
+        name: "paths.crio_conf",
+        about: "CRI-O's crio.conf",
+        set: |s, v| path(v).map(|path| s.paths.crio_conf = path),
+        show: |s| shown(&s.paths.crio_conf),
+    },
+    Key {
+        name: "paths.crio_conf_d",
+        about: "CRI-O's drop-ins",
+        set: |s, v| path(v).map(|path| s.paths.crio_conf_d = path),
+        show: |s| shown(&s.paths.crio_conf_d),
+    },
+    Key {
+        name: "paths.crio_policies",
+        about: "CRI-O's policies by namespace",
+        set: |s, v| path(v).map(|path| s.paths.crio_policies = path),
+        show: |s| shown(&s.paths.crio_policies),
+    },
+];
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn joined(paths: &[std::path::PathBuf]) -> String {
+    paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(",")
+}
+
+/// The word that stands for a value.
+fn named<T: PartialEq>(value: T, words: &[(&str, T)]) -> String {
+    let word = words.iter().find(|(_, meaning)| *meaning == value);
+    word.map(|(word, _)| (*word).to_owned()).unwrap_or_default()
+}

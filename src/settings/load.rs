@@ -1,0 +1,289 @@
+//! Reading the settings, and remembering where each comes from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml_edit::{Document, Item, Value};
+
+use super::Settings;
+use super::keys::{ENVIRONMENT, KEYS};
+use crate::engine::Position;
+use crate::host::{Content, Root};
+
+/// The file that is read first.
+pub const MAIN_FILE: &str = "/etc/image-config-agent/config.toml";
+
+/// Where drop-in files lie below the root. All are read in the order of their names; of several
+/// with one name, only the one in the last of these directories, as systemd has it.
+pub const DIRECTORIES: [&str; 3] = [
+    "/usr/lib/image-config-agent/config.d",
+    "/run/image-config-agent/config.d",
+    "/etc/image-config-agent/config.d",
+];
+
+/// What is wrong with the settings: all of it, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SettingsError(Vec<String>);
+
+/// The settings, and where they come from.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// By the name of the key: `FILE:LINE`, a variable, or `--set`. What is not here is a default.
+    pub origins: BTreeMap<&'static str, String>,
+}
+
+impl Settings {
+    /// Reads the files below `root`, then `environment`, then `flags` of the form `KEY=VALUE`.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of them.
+    pub fn load(
+        root: &Root,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, SettingsError> {
+        Loaded::load(root, environment, flags).map(|loaded| loaded.settings)
+    }
+}
+
+impl Loaded {
+    /// As [`Settings::load`], with where each setting comes from.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of them.
+    pub fn load(
+        root: &Root,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, SettingsError> {
+        let mut loader = Loader { loaded: Self::default(), problems: Vec::new() };
+        loader.file(root, Path::new(MAIN_FILE));
+        for path in loader.drop_ins(root) {
+            loader.file(root, &path);
+        }
+        let mut variables: Vec<_> =
+            environment.filter(|(name, _)| name.starts_with(ENVIRONMENT)).collect();
+        variables.sort();
+        for (name, value) in variables.iter().filter(|(name, _)| !is_service_link(name)) {
+            match KEYS.iter().find(|key| key.variable() == *name) {
+                Some(key) => loader.set(name, key.name, &Value::from(value)),
+                None => loader.problems.push(format!("{name}: no setting has this name")),
+            }
+        }
+        for flag in flags {
+            match flag.split_once('=') {
+                Some((key, value)) => loader.set("--set", key, &Value::from(value)),
+                None => loader.problems.push(format!("--set {flag}: write KEY=VALUE")),
+            }
+        }
+        if loader.problems.is_empty() {
+            Ok(loader.loaded)
+        } else {
+            Err(SettingsError(loader.problems))
+        }
+    }
+}
+
+/// Kubernetes sets variables for a Service of the agent's name; they are no settings.
+fn is_service_link(name: &str) -> bool {
+    let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
+    name.starts_with("SERVICE_") || name == "PORT" || name.starts_with("PORT_")
+}
+
+struct Loader {
+    loaded: Loaded,
+    problems: Vec<String>,
+}
+
+impl Loader {
+    /// The drop-ins that count, in the order in which they are read.
+    fn drop_ins(&mut self, root: &Root) -> Vec<PathBuf> {
+        let mut by_name = BTreeMap::new();
+        for directory in DIRECTORIES.map(Path::new) {
+            match root.list(directory) {
+                Ok(names) => by_name.extend(
+                    names.into_iter().flatten().map(|name| (name.clone(), directory.join(name))),
+                ),
+                Err(error) => self.problems.push(error.to_string()),
+            }
+        }
+        by_name.retain(|name, _| name.as_encoded_bytes().ends_with(b".toml"));
+        by_name.into_values().collect()
+    }
+
+    fn file(&mut self, root: &Root, path: &Path) {
+        let file = path.display().to_string();
+        let bytes = match root.content(path) {
+            Content::Absent => return,
+            Content::Unreadable(why) => return self.problems.push(format!("{file}: {why}")),
+            Content::Bytes(bytes) => bytes,
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let at = |start: usize| format!("{file}:{}", Position::of(text.as_bytes(), start).line);
+        match Document::parse(text.as_ref()) {
+            Ok(document) => self.table(&at, "", document.as_item()),
+            Err(error) => {
+                let message = error.message().lines().collect::<Vec<_>>().join(", ");
+                let at = at(error.span().map_or(0, |span| span.start));
+                self.problems.push(format!("{at}: {message}"));
+            }
+        }
+    }
+
+    /// Takes a table over; `at` says where an offset of the file is.
+    fn table(&mut self, at: &dyn Fn(usize) -> String, prefix: &str, item: &Item) {
+        for (key, item) in item.as_table_like().into_iter().flat_map(|table| table.iter()) {
+            let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+            match item.as_value() {
+                Some(value) if !value.is_inline_table() => {
+                    self.set(&at(value.span().map_or(0, |span| span.start)), &name, value);
+                }
+                // A table that is no prefix of any setting is wrong even where it is empty.
+                _ if !KEYS.iter().any(|key| key.name.starts_with(&format!("{name}."))) => {
+                    self.set(
+                        &at(item.span().map_or(0, |span| span.start)),
+                        &name,
+                        &Value::from(""),
+                    );
+                }
+                _ => self.table(at, &name, item),
+            }
+        }
+    }
+
+    fn set(&mut self, from: &str, name: &str, value: &Value) {
+        let result = match KEYS.iter().find(|key| key.name == name) {
+            Some(key) => {
+                self.loaded.origins.insert(key.name, from.to_owned());
+                (key.set)(&mut self.loaded.settings, value)
+            }
+            None => Err("no setting has this name".to_owned()),
+        };
+        if let Err(problem) = result {
+            self.problems.push(format!("{from}: {name}: {problem}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{DriftAction, Guard};
+
+    fn load(
+        files: &[(&str, &str)],
+        variables: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Result<Settings, String> {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let root = Root::open(root.path()).unwrap();
+        Settings::load(&root, variables, &flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let vendor = (
+            "usr/lib/image-config-agent/config.d/05.toml",
+            "[paths]\npolicy = '/a'\ncerts_d = '/c'",
+        );
+        let admin =
+            ("etc/image-config-agent/config.d/10.toml", "paths.policy = '/b'\nguard = 'warn'");
+        let settings = load(&[vendor, admin], &[], &[]).unwrap();
+        assert_eq!(settings.paths.policy, Path::new("/b"));
+        assert_eq!(settings.paths.certs_d, Path::new("/c"));
+        assert_eq!(settings.guard, Guard::Warn);
+        let variable = ("IMAGE_CONFIG_AGENT_PATHS_POLICY", "/v");
+        assert_eq!(load(&[admin], &[variable], &[]).unwrap().paths.policy, Path::new("/v"));
+        let flagged = load(&[admin], &[variable], &["paths.policy=/f"]).unwrap();
+        assert_eq!(flagged.paths.policy, Path::new("/f"));
+    }
+
+    #[test]
+    fn all_mistakes_are_said_at_once() {
+        let file = (
+            "etc/image-config-agent/config.d/x.toml",
+            "gaurd = 'off'\n[paths]\npolicy = 'relative'\ncerts_d = 1",
+        );
+        let variables =
+            [("IMAGE_CONFIG_AGENT_NONSENSE", "1"), ("IMAGE_CONFIG_AGENT_SERVICE_HOST", "x")];
+        let error = load(&[file], &variables, &["guard=maybe", "guard"]).unwrap_err();
+        for part in
+            ["gaurd", "paths.policy", "paths.certs_d", "NONSENSE", "write enforce", "KEY=VALUE"]
+        {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        assert!(!error.contains("SERVICE_HOST"));
+    }
+
+    #[test]
+    fn a_mistake_is_said_with_its_line() {
+        let file = "etc/image-config-agent/config.d/x.toml";
+        let error = |text| load(&[(file, text)], &[], &[]).unwrap_err();
+        assert_eq!(
+            error("guard = 'off'\n\n[runtime]\nspeed = 1\naction = 'stop'\n"),
+            "/etc/image-config-agent/config.d/x.toml:4: runtime.speed: no setting has this name\n\
+             /etc/image-config-agent/config.d/x.toml:5: runtime.action: write restart or reload or auto"
+        );
+        assert!(
+            error("[gaurd]\n").starts_with("/etc/image-config-agent/config.d/x.toml:1: gaurd:")
+        );
+        let broken = error("guard = 'off'\nguard\n");
+        assert!(broken.starts_with("/etc/image-config-agent/config.d/x.toml:2: "), "{broken}");
+    }
+
+    #[test]
+    fn a_drop_in_of_a_later_directory_masks_one_of_its_name() {
+        let vendor =
+            ("usr/lib/image-config-agent/config.d/10.toml", "guard = 'off'\ndrift = 'report'");
+        let admin = ("etc/image-config-agent/config.d/10.toml", "guard = 'warn'");
+        let settings = load(&[vendor, admin], &[], &[]).unwrap();
+        assert_eq!((settings.guard, settings.drift), (Guard::Warn, DriftAction::Heal));
+        // Otherwise all count in the order of their names, after the main file.
+        let main = ("etc/image-config-agent/config.toml", "guard = 'warn'");
+        let settings = load(&[vendor, main], &[], &[]).unwrap();
+        assert_eq!((settings.guard, settings.drift), (Guard::Off, DriftAction::Report));
+    }
+
+    #[test]
+    fn paths_cannot_climb() {
+        assert!(load(&[], &[], &["paths.policy=/etc/../x"]).is_err());
+    }
+
+    #[test]
+    fn every_key_can_be_set() {
+        for key in KEYS {
+            let value = match key.name {
+                "guard" => "off",
+                "drift" => "report",
+                "runtime.manager" => "none",
+                "runtime.action" => "auto",
+                "runtime.unit" => "x.service",
+                name if name.ends_with("_seconds") => "7",
+                "guard_images" | "agent_image" => "a.io/x:1",
+                _ => "/x",
+            };
+            let settings = load(&[], &[(&key.variable(), value)], &[]).unwrap();
+            assert_ne!(settings, Settings::default(), "{}", key.name);
+            assert_eq!((key.show)(&settings), value, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let document = std::fs::read_to_string("docs/settings.md").unwrap();
+        for key in KEYS {
+            let row = format!("| `{}` | `{}` | {} |", key.name, key.variable(), key.about);
+            assert!(document.contains(&row), "{row}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The agent's own settings: TOML files, then the environment, then flags; what comes later wins.
+//! All that is wrong with them is said at once, with where it stands.
+
+mod keys;
+mod load;
+mod value;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::host::Paths;
+use crate::plan::RuntimeAction;
+
+pub use keys::{KEYS, Key};
+pub use load::{DIRECTORIES, Loaded, MAIN_FILE, SettingsError};
+
+/// What becomes of a change that would lock the host out (rule H8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Guard {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is made, with a warning.
+    Warn,
+    /// Nobody looks.
+    Off,
+}
+
+/// What becomes of files of ours that others change (rule H9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DriftAction {
+    /// They are put right.
+    #[default]
+    Heal,
+    /// It is said.
+    Report,
+}
+
+/// The engine, and how it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// Whether systemd is asked at all; unset: for the root `/` it is (rule X2).
+    pub is_managed: Option<bool>,
+    /// What the engine is told.
+    pub action: RuntimeAction,
+    /// Its unit.
+    pub unit: String,
+    /// Its socket, below the root.
+    pub socket: PathBuf,
+    /// How long a restart may take until the engine answers.
+    pub restart_deadline: Duration,
+    /// How long a reload may take until the engine confirms it.
+    pub reload_deadline: Duration,
+}
+
+/// All settings, validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Every path that is read or written, as the host sees it.
+    pub paths: Paths,
+    /// Where the ConfigMap that `additionalTrustedCA` names lives.
+    pub trusted_ca_namespace: String,
+    /// What becomes of a change that would lock the host out.
+    pub guard: Guard,
+    /// Images that the host cannot live without, beside those found on it.
+    pub guard_images: Vec<String>,
+    /// Files and directories of documents that `run` obeys.
+    pub sources: Vec<PathBuf>,
+    /// The release payload's image, which is never locked out.
+    pub release_image: Option<String>,
+    /// The engine, and how it is told.
+    pub runtime: Runtime,
+    /// What becomes of files of ours that others change.
+    pub drift: DriftAction,
+    /// How long documents must have stayed as they are before they count.
+    pub quiet: Duration,
+    /// How often all is looked at again although nobody said that anything changed.
+    pub recheck: Duration,
+    /// What is logged.
+    pub log_filter: String,
+    /// The image that the agent itself runs from, if it runs from one.
+    pub agent_image: Option<String>,
+    /// Where the kubelet finds static pods: directories or files.
+    pub static_pods: Vec<PathBuf>,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            is_managed: None,
+            action: RuntimeAction::default(),
+            unit: "crio.service".to_owned(),
+            socket: PathBuf::from("/var/run/crio/crio.sock"),
+            restart_deadline: Duration::from_secs(90),
+            reload_deadline: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            paths: Paths::default(),
+            trusted_ca_namespace: "openshift-config".to_owned(),
+            guard: Guard::default(),
+            guard_images: Vec::new(),
+            sources: vec![PathBuf::from("/etc/image-config-agent/cluster.d")],
+            release_image: None,
+            runtime: Runtime::default(),
+            drift: DriftAction::default(),
+            quiet: Duration::from_secs(1),
+            recheck: Duration::from_secs(600),
+            log_filter: "info".to_owned(),
+            agent_image: None,
+            // Of kubeadm and OpenShift.
+            static_pods: vec!["/etc/kubernetes/manifests".into()],
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a value of a setting may be; an error says what to write.
+
+use std::path::{Component, PathBuf};
+use std::time::Duration;
+
+use toml_edit::Value;
+
+use crate::model::Reference;
+use crate::model::reference::is_short_name;
+
+pub(super) fn text(value: &Value) -> Result<String, String> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| "write a text".to_owned())
+}
+
+pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text(value)?);
+    let is_plain =
+        path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute() && is_plain {
+        Ok(path)
+    } else {
+        Err("write an absolute path without ..".to_owned())
+    }
+}
+
+pub(super) fn image(value: &Value) -> Result<String, String> {
+    let image = text(value)?;
+    if Reference::parse(&image).is_ok() && !is_short_name(&image) {
+        Ok(image)
+    } else {
+        Err("write the full name of an image, with its registry".to_owned())
+    }
+}
+
+/// `item` of each; a text is a list with commas between.
+pub(super) fn list<T>(
+    value: &Value,
+    item: fn(&Value) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    match value {
+        Value::Array(array) => array.iter().map(item).collect(),
+        _ => text(value)?.split(',').map(|part| item(&Value::from(part.trim()))).collect(),
+    }
+}
+
+/// One of some words, each with what it stands for.
+pub(super) fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| value.as_str() == Some(word));
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        format!("write {}", words.join(" or "))
+    })
+}
+
+pub(super) fn unit(value: &Value) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let name = text(value)?;
+    if name.ends_with(".service") && name.chars().all(is_plain) {
+        Ok(name)
+    } else {
+        Err("write the name of a .service".to_owned())
+    }
+}
+
+/// Whole seconds, up to a day, as a number or as a text.
+pub(super) fn seconds(value: &Value) -> Result<Duration, String> {
+    let number = value.as_integer().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    match number.and_then(|number| u64::try_from(number).ok()) {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("write a number of seconds from 1 to 86400".to_owned()),
+    }
+}
