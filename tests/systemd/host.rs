@@ -44,30 +44,10 @@ pub struct Files(TempDir);
 impl Files {
     /// The agent, its unit, CRI-O's double and what needs it; nothing of it is enabled.
     pub fn new() -> Self {
-        let files = Self(TempDir::new().unwrap());
-        fs::set_permissions(files.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let double =
-            std::env::var("CRIO_DOUBLE").expect("CRIO_DOUBLE: `tests/run systemd` builds it");
-        files.program("/usr/bin/crio-double", Path::new(&double));
-        files.program(
-            "/usr/bin/image-config-agent",
-            Path::new(env!("CARGO_BIN_EXE_image-config-agent")),
-        );
-        for unit in [
-            "tests/systemd/files/crio.service",
-            "tests/systemd/files/kubelet.service",
-            "systemd/image-config-agent.service",
-        ] {
-            let path = here.join(unit);
-            let name = path.file_name().unwrap().to_str().unwrap();
-            files.write(&format!("/etc/systemd/system/{name}"), fs::read(&path).unwrap());
-        }
-        // With logind every client sees the signals of all jobs, which hides whether ours asks for them.
-        for unit in ["systemd-logind.service", "dbus-org.freedesktop.login1.service"] {
-            let at = files.at(&format!("/etc/systemd/system/{unit}"));
-            std::os::unix::fs::symlink("/dev/null", at).unwrap();
-        }
+        let files = Self::without_agent();
+        let agent = Path::new(env!("CARGO_BIN_EXE_image-config-agent"));
+        files.program("/usr/bin/image-config-agent", agent);
+        files.unit("systemd/image-config-agent.service");
         files.write("/etc/image-config-agent/config.d/10-tests.toml", "source.quiet_seconds = 1\n");
         for dir in [
             "/etc/containers/registries.conf.d",
@@ -77,6 +57,31 @@ impl Files {
             fs::create_dir_all(files.at(dir)).unwrap();
         }
         files
+    }
+
+    /// The same without the agent and its directories.
+    pub fn without_agent() -> Self {
+        let files = Self(TempDir::new().unwrap());
+        fs::set_permissions(files.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let double =
+            std::env::var("CRIO_DOUBLE").expect("CRIO_DOUBLE: `tests/run systemd` builds it");
+        files.program("/usr/bin/crio-double", Path::new(&double));
+        files.unit("tests/systemd/files/crio.service");
+        files.unit("tests/systemd/files/kubelet.service");
+        // With logind every client sees the signals of all jobs, which hides whether ours asks
+        // for them.
+        for unit in ["systemd-logind.service", "dbus-org.freedesktop.login1.service"] {
+            let at = files.at(&format!("/etc/systemd/system/{unit}"));
+            std::os::unix::fs::symlink("/dev/null", at).unwrap();
+        }
+        files
+    }
+
+    /// A unit of this repository.
+    fn unit(&self, file: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        self.write(&format!("/etc/systemd/system/{name}"), fs::read(&path).unwrap());
     }
 
     fn at(&self, path: &str) -> PathBuf {

@@ -4,12 +4,12 @@
 # usage: host.sh FILES    (a tree that is copied over the root file system)
 set -euo pipefail
 files=$1
-lower=${XDG_CACHE_HOME:-$HOME/.cache}/image-config-agent/systemd-rootfs-1
+lower=${XDG_CACHE_HOME:-$HOME/.cache}/image-config-agent/systemd-rootfs-2
 name=ica-$$
 
 build_rootfs() {
     mkdir -p "${lower%/*}"
-    mmdebstrap --quiet --variant=minbase --include=systemd,dbus,procps \
+    mmdebstrap --quiet --variant=minbase --include=systemd,dbus,procps,rpm \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         bookworm "$lower.$$" >&2
     mv -T "$lower.$$" "$lower" 2>/dev/null || rm -rf "$lower.$$" # another run was faster

@@ -9,5 +9,6 @@ mod host;
 #[expect(dead_code, reason = "nobody asks for its digest here")]
 mod image;
 mod life;
+mod packages;
 mod pulls;
 mod undo;
