@@ -161,10 +161,10 @@ impl ShortNameMode {
 fn convert_v1(written: Written) -> Result<Written, Fault> {
     let mut flags = BTreeMap::<String, (bool, bool)>::new();
     for location in written.v1.block.unwrap_or_default() {
-        flags.entry(entry::read_location(&location, "registries.block")?).or_default().0 = true;
+        flags.entry(entry::read_location(location, "registries.block")?).or_default().0 = true;
     }
     for location in written.v1.insecure.unwrap_or_default() {
-        flags.entry(entry::read_location(&location, "registries.insecure")?).or_default().1 = true;
+        flags.entry(entry::read_location(location, "registries.insecure")?).or_default().1 = true;
     }
     let registry = |(location, (blocked, insecure))| decode::WrittenRegistry {
         endpoint: decode::WrittenEndpoint {
@@ -185,9 +185,9 @@ fn convert_v1(written: Written) -> Result<Written, Fault> {
 fn read_search(list: Vec<String>, file: &Path) -> Result<SearchList, Fault> {
     const KEY: &str = "unqualified-search-registries";
     let registries = list
-        .iter()
+        .into_iter()
         .map(|entry| {
-            let host = entry::read_location(entry, KEY)?;
+            let host = entry::read_location(entry.clone(), KEY)?;
             if is_domain(&host) {
                 Ok(host)
             } else {
