@@ -46,12 +46,21 @@ impl<'a, V> ScopeMap<'a, V> {
 
     /// The values of every scope that covers `name` in registries.conf, narrowest first.
     pub fn above_name(&self, name: &str) -> impl Iterator<Item = &V> {
-        above_name(name).filter_map(|above| self.get(above))
+        self.find(|| above_name(name))
     }
 
     /// The values of every scope that covers the scope `scope` in policy.json, narrowest first.
     pub fn above_scope(&self, scope: &str) -> impl Iterator<Item = &V> {
-        above_scope(scope).filter_map(|above| self.get(above))
+        self.find(|| above_scope(scope))
+    }
+
+    fn find<'n, I>(&self, above: impl FnOnce() -> I) -> impl Iterator<Item = &V>
+    where
+        I: Iterator<Item = Above<'n>>,
+    {
+        let is_empty = self.names.is_empty() && self.domains.is_empty();
+        let above = (!is_empty).then(above).into_iter().flatten();
+        above.filter_map(|above| self.get(above))
     }
 
     fn get(&self, above: Above<'_>) -> Option<&V> {
