@@ -1,5 +1,7 @@
 //! Bytes become documents: YAML or JSON, several to a file, or a list of them.
 
+use std::sync::Arc;
+
 use super::parse::parse;
 use super::value::Value;
 use crate::model::{Finding, Origin, Severity};
@@ -31,7 +33,7 @@ pub struct Document<'a> {
     pub name: String,
     /// All of it.
     pub value: Value<'a>,
-    object: String,
+    pub(super) object: Arc<str>,
 }
 
 impl Document<'_> {
@@ -112,8 +114,8 @@ fn unfold<'a>(
     let namespace = text(&["metadata", "namespace"]).to_owned();
     let name = text(&["metadata", "name"]).to_owned();
     let object = match namespace.as_str() {
-        "" => format!("{kind}/{name}"),
-        namespace => format!("{kind}/{namespace}/{name}"),
+        "" => format!("{kind}/{name}").into(),
+        namespace => format!("{kind}/{namespace}/{name}").into(),
     };
     let file = file.to_owned();
     documents.push(Document { file, api_version, kind, namespace, name, value, object });

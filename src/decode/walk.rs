@@ -1,6 +1,7 @@
 //! Walking a document field by field: types are checked, fields nobody knows are reported.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::document::Document;
 use super::value::{Object, Value};
@@ -57,17 +58,17 @@ impl fmt::Display for Path<'_> {
 
 /// Reads one document and collects what is wrong with it.
 pub(super) struct Walk<'a> {
-    object: &'a str,
+    object: Arc<str>,
     findings: &'a mut Vec<Finding>,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(document: &'a Document<'_>, findings: &'a mut Vec<Finding>) -> Self {
-        Self { object: document.object(), findings }
+        Self { object: document.object.clone(), findings }
     }
 
     pub(super) fn origin(&self, path: Path<'_>) -> Origin {
-        Origin::field(self.object, path.to_string())
+        Origin::field(self.object.clone(), path.to_string())
     }
 
     pub(super) fn push(&mut self, finding: Finding) {

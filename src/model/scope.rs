@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::iter::successors;
+use std::sync::Arc;
 
 use super::reference::{Reference, is_digest, is_domain, is_path, is_tag};
 
@@ -15,7 +16,7 @@ use super::reference::{Reference, is_digest, is_domain, is_path, is_tag};
 /// (`config.openshift.io/v1`), plus tags and digests (rule D3).
 #[derive(Clone)]
 pub struct Scope {
-    text: String,
+    text: Arc<str>,
     /// Where the repository ends and `:tag` or `@digest` begins; the length if neither is there.
     repository: usize,
 }
@@ -121,11 +122,11 @@ impl Scope {
             (Some(tag), None) => format!("{host}/{path}:{tag}"),
             (None, None) => format!("{host}/{path}"),
         };
-        Ok(Self { text, repository })
+        Ok(Self { text: text.into(), repository })
     }
 
     fn whole(text: &str) -> Self {
-        Self { text: text.to_owned(), repository: text.len() }
+        Self { text: text.into(), repository: text.len() }
     }
 
     /// The scope of the repository that `reference` names.
@@ -191,7 +192,7 @@ impl Scope {
     #[must_use]
     pub fn covers_image(&self, reference: &Reference) -> bool {
         if self.is_single_image() {
-            return self.text == reference.to_string();
+            return self.as_str() == reference.to_string();
         }
         self.covers_exact_port(reference.name())
     }
@@ -202,7 +203,7 @@ impl Scope {
     #[must_use]
     pub fn covers_name(&self, name: &str) -> bool {
         if self.is_single_image() {
-            return self.text == name;
+            return self.as_str() == name;
         }
         if self.covers_exact_port(name) {
             return true;
@@ -339,7 +340,7 @@ pub fn substitute(name: &str, source: &Scope, mirror: &Scope) -> String {
     } else {
         name.get(source.as_str().len()..).unwrap_or_default()
     };
-    format!("{mirror}{rest}")
+    [mirror.as_str(), rest].concat()
 }
 
 fn domains_above(name: &str) -> impl Iterator<Item = Above<'_>> {

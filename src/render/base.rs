@@ -349,12 +349,8 @@ fn append(text: &mut String, prefix: &str, entry: &Entry) {
 
 fn line(text: &mut String, name: &str, to: &str) {
     // What comes from a base can hold anything; scopes hold nothing that needs an escape.
-    let is_plain = |b: u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(b, b'-' | b'.' | b'_' | b':' | b'/' | b'@' | b'*' | b'[' | b']')
-    };
-    let plain = to.bytes().all(is_plain);
-    if plain {
+    let is_plain = |b: &u8| (b' '..=b'~').contains(b) && !matches!(b, b'"' | b'\\');
+    if to.as_bytes().iter().all(is_plain) {
         for part in [name, " = \"", to, "\"\n"] {
             text.push_str(part);
         }

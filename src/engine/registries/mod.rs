@@ -75,14 +75,26 @@ impl Registries {
         Ok(merged)
     }
 
-    /// One file alone; only the main file may be of the old format (`loadConfigFile`).
+    /// Reads a main file by its bytes, without drop-ins.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn of_bytes(bytes: &[u8], path: &Path) -> Result<Self, FileError> {
+        Self::parse_bytes(bytes, path, true)
+    }
+
     fn parse_file(file: &File, is_main: bool) -> Result<Self, FileError> {
         match file.read()? {
             None => Ok(Self::default()),
-            Some(bytes) => Written::decode(bytes)
-                .and_then(|written| Self::from_written(written, is_main, &file.path))
-                .map_err(|fault| fault.in_file(&file.path)),
+            Some(bytes) => Self::parse_bytes(bytes, &file.path, is_main),
         }
+    }
+
+    /// One file alone; only the main file may be of the old format (`loadConfigFile`).
+    fn parse_bytes(bytes: &[u8], path: &Path, is_main: bool) -> Result<Self, FileError> {
+        Written::decode(bytes)
+            .and_then(|written| Self::from_written(written, is_main, path))
+            .map_err(|fault| fault.in_file(path))
     }
 
     fn from_written(mut written: Written, is_main: bool, file: &Path) -> Result<Self, Fault> {

@@ -8,20 +8,15 @@ use crate::engine::files::Misfit;
 impl<'a> Scanner<'a> {
     /// `"text"`, with escapes.
     pub(super) fn basic_string(&mut self) -> Result<Cow<'a, str>, Misfit> {
-        const ENDS: &[u8] = b"\"\\\r\n";
         self.advance(1);
-        let plain = self.take_until(ENDS);
-        if self.eat("\"") {
-            return Ok(plain.into());
-        }
-        let mut result = plain.to_owned();
+        let mut result = Cow::Borrowed("");
         loop {
-            result.push_str(self.take_until(ENDS));
+            result += self.take_until(b"\"\\\r\n");
             match self.peek() {
-                Some(b'\\') => result.push(self.escape()?),
+                Some(b'\\') => result.to_mut().push(self.escape()?),
                 Some(b'"') => {
                     self.advance(1);
-                    return Ok(result.into());
+                    return Ok(result);
                 }
                 _ => return Err(self.unexpected("the string's end ('\"')")),
             }
