@@ -286,7 +286,8 @@ impl<'a> Parser<'a> {
     }
 
     fn new_table(&mut self) -> Id {
-        self.tables.push(Keys::new());
+        // Of the tables of large files most have one key or two.
+        self.tables.push(Keys::with_capacity(2));
         self.tables.len() - 1
     }
 
