@@ -155,7 +155,9 @@ impl Proposal {
             meaning,
             files_of(&self.host.snapshot.namespace_policies),
         );
-        let files = self.engine_files(Engine::Crio);
+        // Of our files one is a drop-in; there is no need for a copy of the others.
+        let ours = self.files.iter().filter(|(path, _)| *path == paths.search_drop_in);
+        let files = self.host.engine_files(Engine::Crio).with(ours, |path| self.original(path));
         let drop_ins = Registries::parse(&File::absent("/"), &files.drop_ins);
         findings.extend(drop_ins.err().map(|error| overrides::unreadable(&error)));
         let snapshot = &self.host.snapshot;
@@ -165,7 +167,8 @@ impl Proposal {
             foreign.filter(|file| file.path != paths.search_drop_in).collect();
         // What is ours has been read back; it is read once more only if there is a need.
         if !foreign.is_empty()
-            && let Ok(ours) = Registries::parse(&files.registries_conf, &[])
+            && let Ok(ours) =
+                Registries::parse(&self.engine_files(Engine::Crio).registries_conf, &[])
         {
             let file = &paths.registries_conf;
             let search = &paths.search_drop_in;
@@ -177,8 +180,11 @@ impl Proposal {
     /// What an engine would read after the change.
     #[must_use]
     pub fn engine_files(&self, engine: Engine) -> EngineFiles {
-        let original = |path: &Path| self.originals.get(path).cloned().unwrap_or(Content::Absent);
-        self.host.engine_files(engine).with(&self.files, original)
+        self.host.engine_files(engine).with(self.files.iter(), |path| self.original(path))
+    }
+
+    fn original(&self, path: &Path) -> Content {
+        self.originals.get(path).cloned().unwrap_or(Content::Absent)
     }
 
     /// Whether the files may be written: `Overridden` alone does not stand in the way (rule R4).

@@ -1,5 +1,7 @@
 //! The engine is told, and its answer believed, only as far as systemd and the engine bear it out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod runtime_support;
 
 use std::fs;

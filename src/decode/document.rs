@@ -1,8 +1,9 @@
 //! Bytes become documents: YAML or JSON, several to a file, or a list of them.
 
-use serde_json::Value;
+use std::sync::Arc;
 
 use super::parse::parse;
+use super::value::Value;
 use crate::model::{Finding, Findings, Origin, Severity};
 
 /// The most that is read of one file, in bytes.
@@ -19,7 +20,7 @@ pub struct SourceFile {
 
 /// One object of the cluster.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub struct Document<'a> {
     /// The file it came from.
     pub file: String,
     /// `apiVersion`.
@@ -31,11 +32,11 @@ pub struct Document {
     /// `metadata.name`, empty if absent.
     pub name: String,
     /// All of it.
-    pub value: Value,
-    object: String,
+    pub value: Value<'a>,
+    pub(super) object: Arc<str>,
 }
 
-impl Document {
+impl Document<'_> {
     /// `Kind/name` or `Kind/namespace/name`.
     #[must_use]
     pub fn object(&self) -> &str {
@@ -44,7 +45,7 @@ impl Document {
 }
 
 /// The documents of a file, lists unfolded.
-pub(super) fn documents(file: &SourceFile, findings: &mut Findings) -> Vec<Document> {
+pub(super) fn documents<'a>(file: &'a SourceFile, findings: &mut Findings) -> Vec<Document<'a>> {
     let values = match parse(&file.bytes) {
         Ok(values) => values,
         Err(problem) => {
@@ -74,18 +75,19 @@ fn unreadable(file: &str, problem: &str) -> Finding {
 
 /// Takes a document, or each item of a list. `item_of` is the kind and version that the items
 /// of a typed list leave out.
-fn unfold(
+fn unfold<'a>(
     file: &str,
-    mut value: Value,
+    mut value: Value<'a>,
     item_of: Option<(&str, &str)>,
-    documents: &mut Vec<Document>,
+    documents: &mut Vec<Document<'a>>,
     findings: &mut Findings,
 ) {
     if value.is_null() {
         return;
     }
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (mut api_version, mut kind) = (text("/apiVersion").to_owned(), text("/kind").to_owned());
+    let text = |keys: &[&str]| value.at(keys).and_then(Value::as_str).unwrap_or_default();
+    let (mut api_version, mut kind) =
+        (text(&["apiVersion"]).to_owned(), text(&["kind"]).to_owned());
     if let Some((list_version, item_kind)) = item_of.filter(|_| kind.is_empty()) {
         (api_version, kind) = (list_version.to_owned(), item_kind.to_owned());
     }
@@ -95,7 +97,7 @@ fn unfold(
     }
     if let Some(item_kind) = kind.strip_suffix("List") {
         // Taken out, not copied: lists of lists must not cost a copy a level.
-        let items = value.get_mut("items").map(Value::take);
+        let items = if let Value::Object(list) = &mut value { list.take("items") } else { None };
         let Some(Value::Array(items)) = items else {
             findings.push(unreadable(file, "a list in it has no items"));
             return;
@@ -106,11 +108,11 @@ fn unfold(
         }
         return;
     }
-    let namespace = text("/metadata/namespace").to_owned();
-    let name = text("/metadata/name").to_owned();
+    let namespace = text(&["metadata", "namespace"]).to_owned();
+    let name = text(&["metadata", "name"]).to_owned();
     let object = match namespace.as_str() {
-        "" => format!("{kind}/{name}"),
-        namespace => format!("{kind}/{namespace}/{name}"),
+        "" => format!("{kind}/{name}").into(),
+        namespace => format!("{kind}/{namespace}/{name}").into(),
     };
     let file = file.to_owned();
     documents.push(Document { file, api_version, kind, namespace, name, value, object });

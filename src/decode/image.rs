@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
-
 use super::document::Document;
-use super::walk::Walk;
+use super::value::Object;
+use super::walk::{Path, Walk};
 use crate::model::annotations::ACCEPT_LOCKOUT;
 use crate::model::config::{Entry, HostnameOrigin, ImportRule};
 use crate::model::reference::is_domain;
@@ -35,35 +34,37 @@ const STATUS: [&str; 4] = [
 /// `additionalTrustedCA` names.
 pub(super) fn decode(
     walk: &mut Walk<'_>,
-    document: &Document,
+    document: &Document<'_>,
     config: &mut ClusterConfig,
 ) -> Option<String> {
     let top = document.value.as_object()?;
-    walk.unknown_fields(top, "", &["apiVersion", "kind", "metadata", "spec", "status"]);
+    walk.unknown_fields(top, Path::At(""), &["apiVersion", "kind", "metadata", "spec", "status"]);
     config.accepted_lock_out = accepted_lock_out(walk, document);
     let mut ca_name = None;
-    if let Some(spec) = walk.object(top, "spec", &SPEC) {
+    if let Some(spec) = walk.object(top, Path::At("spec"), &SPEC) {
         config.import = import_rules(walk, spec);
         config.import_mode = import_mode(walk, spec);
-        config.external_registries.extend(hostnames(walk, spec, "spec"));
-        if let Some(ca) = walk.object(spec, "spec.additionalTrustedCA", &["name"]) {
-            let name = walk.string(ca, "spec.additionalTrustedCA.name");
+        config.external_registries.extend(hostnames(walk, spec, Path::At("spec")));
+        if let Some(ca) = walk.object(spec, Path::At("spec.additionalTrustedCA"), &["name"]) {
+            let name = walk.string(ca, Path::At("spec.additionalTrustedCA.name"));
             ca_name = name.filter(|name| !name.is_empty()).map(str::to_owned);
         }
-        if let Some(sources) = walk.object(spec, "spec.registrySources", &REGISTRY_SOURCES) {
-            registry_sources(walk, sources, config);
+        let at_sources = Path::At("spec.registrySources");
+        if let Some(sources) = walk.object(spec, at_sources, &REGISTRY_SOURCES) {
+            registry_sources(walk, sources, at_sources, config);
         }
     }
-    if let Some(status) = walk.object(top, "status", &STATUS) {
-        let internal = walk.string(status, "status.internalRegistryHostname");
+    if let Some(status) = walk.object(top, Path::At("status"), &STATUS) {
+        let at_internal = Path::At("status.internalRegistryHostname");
+        let internal = walk.string(status, at_internal);
         if let Some(host) = internal.filter(|host| !host.is_empty()) {
             if is_domain(host) {
                 config.internal_registry = Some((host.to_owned(), HostnameOrigin::Status));
             } else {
-                walk.push(bad_hostname(walk.origin("status.internalRegistryHostname"), host));
+                walk.push(bad_hostname(walk.origin(at_internal), host));
             }
         }
-        for host in hostnames(walk, status, "status") {
+        for host in hostnames(walk, status, Path::At("status")) {
             if !config.external_registries.contains(&host) {
                 config.external_registries.push(host);
             }
@@ -73,10 +74,10 @@ pub(super) fn decode(
 }
 
 fn accepted_lock_out(walk: &Walk<'_>, document: &Document) -> Option<(String, Origin)> {
-    let value = document.value.pointer("/metadata/annotations")?.get(ACCEPT_LOCKOUT)?;
+    let value = document.value.at(&["metadata", "annotations", ACCEPT_LOCKOUT])?;
     // What is no string is no digest either; the finding about a stale one then shows it.
-    let text = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
-    Some((text, walk.origin(&format!("metadata.annotations[{ACCEPT_LOCKOUT:?}]"))))
+    let text = value.as_str().map_or_else(|| format!("{value:?}"), |text| text.trim().to_owned());
+    Some((text, walk.origin(Path::At(&format!("metadata.annotations[{ACCEPT_LOCKOUT:?}]")))))
 }
 
 pub(super) fn bad_hostname(origin: Origin, host: &str) -> Finding {
@@ -90,29 +91,33 @@ pub(super) fn bad_hostname(origin: Origin, host: &str) -> Finding {
     .about(host)
 }
 
-fn registry_sources(walk: &mut Walk<'_>, sources: &Map<String, Value>, config: &mut ClusterConfig) {
-    let path = |name: &str| format!("spec.registrySources.{name}");
-    config.insecure = scopes(walk, sources, &path("insecureRegistries")).unwrap_or_default();
+fn registry_sources(
+    walk: &mut Walk<'_>,
+    sources: &Object<'_>,
+    at: Path<'_>,
+    config: &mut ClusterConfig,
+) {
+    config.insecure = scopes(walk, sources, at.field("insecureRegistries")).unwrap_or_default();
     for entry in config.insecure.iter().filter(|entry| entry.scope.is_single_image()) {
         walk.push(insecure_single_image(entry));
     }
-    let blocked = scopes(walk, sources, &path("blockedRegistries"));
-    config.allowed = scopes(walk, sources, &path("allowedRegistries"));
+    let blocked = scopes(walk, sources, at.field("blockedRegistries"));
+    config.allowed = scopes(walk, sources, at.field("allowedRegistries"));
     if config.allowed.is_some() && blocked.is_some() {
         walk.push(Finding::new(
             Severity::Error,
             "AllowedAndBlocked",
-            walk.origin("spec.registrySources"),
+            walk.origin(at),
             "only one of allowedRegistries and blockedRegistries can be set.",
             "Keep the list of what is allowed, or the list of what is blocked.",
         ));
     }
     config.blocked = blocked.unwrap_or_default();
-    config.search = search(walk, sources, &path("containerRuntimeSearchRegistries"));
+    config.search = search(walk, sources, at.field("containerRuntimeSearchRegistries"));
 }
 
 /// A list of scopes; an empty one counts as not set (rule D2).
-fn scopes(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Option<Vec<Entry>> {
+fn scopes(walk: &mut Walk<'_>, parent: &Object<'_>, path: Path<'_>) -> Option<Vec<Entry>> {
     let strings = walk.strings(parent, path)?;
     if strings.is_empty() {
         walk.push(Finding::new(
@@ -124,13 +129,11 @@ fn scopes(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
         ));
         return None;
     }
-    let entries = strings
-        .into_iter()
-        .filter_map(|(index, text)| entry(walk, &format!("{path}[{index}]"), text));
-    Some(entries.collect())
+    let entry = |(index, text)| entry(walk, path.item(index), text);
+    Some(strings.into_iter().filter_map(entry).collect())
 }
 
-fn entry(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Entry> {
+fn entry(walk: &mut Walk<'_>, path: Path<'_>, text: &str) -> Option<Entry> {
     let origin = walk.origin(path);
     let scope = match Scope::parse(text) {
         Ok(scope) => scope,
@@ -198,7 +201,7 @@ fn insecure_single_image(entry: &Entry) -> Finding {
 }
 
 /// The search list: hosts alone, at least one (rule D2).
-fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Option<Vec<Entry>> {
+fn search(walk: &mut Walk<'_>, parent: &Object<'_>, path: Path<'_>) -> Option<Vec<Entry>> {
     let strings = walk.strings(parent, path)?;
     if strings.is_empty() {
         walk.push(Finding::new(
@@ -213,19 +216,18 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
     let mut seen = HashSet::new();
     let mut entries = Vec::with_capacity(strings.len());
     for (index, text) in strings {
-        let path = format!("{path}[{index}]");
         if !is_domain(text) {
             walk.push(
                 Finding::new(
                     Severity::Error,
                     "InvalidSearchEntry",
-                    walk.origin(&path),
+                    walk.origin(path.item(index)),
                     "the engine searches registries by host alone and refuses anything else.",
                     "Write host[:port], without scheme, path or wildcard.",
                 )
                 .about(text),
             );
-        } else if let Some(entry) = entry(walk, &path, text)
+        } else if let Some(entry) = entry(walk, path.item(index), text)
             && seen.insert(entry.scope.clone())
         {
             entries.push(entry);
@@ -234,14 +236,15 @@ fn search(walk: &mut Walk<'_>, parent: &Map<String, Value>, path: &str) -> Optio
     Some(entries)
 }
 
-fn import_rules(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<Vec<ImportRule>> {
-    let path = "spec.allowedRegistriesForImport";
-    let items = walk.objects(spec, path, &["domainName", "insecure"])?;
+fn import_rules(walk: &mut Walk<'_>, spec: &Object<'_>) -> Option<Vec<ImportRule>> {
+    let at = Path::At("spec.allowedRegistriesForImport");
+    let items = walk.objects(spec, at, &["domainName", "insecure"])?;
     let mut rules = Vec::with_capacity(items.len());
-    for (path, item) in items {
-        let domain = walk.string(item, &format!("{path}.domainName")).unwrap_or_default();
-        let insecure = walk.boolean(item, &format!("{path}.insecure")).unwrap_or_default();
-        let origin = walk.origin(&path);
+    for (index, item) in items {
+        let path = at.item(index);
+        let domain = walk.string(item, path.field("domainName")).unwrap_or_default();
+        let insecure = walk.boolean(item, path.field("insecure")).unwrap_or_default();
+        let origin = walk.origin(path);
         if is_domain(&domain.replace(['*', '?'], "x")) {
             rules.push(ImportRule { domain: domain.to_owned(), insecure, origin });
         } else {
@@ -251,8 +254,8 @@ fn import_rules(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<Vec<Im
     Some(rules)
 }
 
-fn import_mode(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<String> {
-    let path = "spec.imageStreamImportMode";
+fn import_mode(walk: &mut Walk<'_>, spec: &Object<'_>) -> Option<String> {
+    let path = Path::At("spec.imageStreamImportMode");
     let mode = walk.string(spec, path).filter(|mode| !mode.is_empty())?;
     if !matches!(mode, "Legacy" | "PreserveOriginal") {
         walk.push(
@@ -269,14 +272,14 @@ fn import_mode(walk: &mut Walk<'_>, spec: &Map<String, Value>) -> Option<String>
     Some(mode.to_owned())
 }
 
-fn hostnames(walk: &mut Walk<'_>, parent: &Map<String, Value>, at: &str) -> Vec<String> {
-    let path = format!("{at}.externalRegistryHostnames");
+fn hostnames(walk: &mut Walk<'_>, parent: &Object<'_>, at: Path<'_>) -> Vec<String> {
+    let path = at.field("externalRegistryHostnames");
     let mut hosts = Vec::new();
-    for (index, host) in walk.strings(parent, &path).unwrap_or_default() {
+    for (index, host) in walk.strings(parent, path).unwrap_or_default() {
         if is_domain(host) {
             hosts.push(host.to_owned());
         } else {
-            walk.push(bad_hostname(walk.origin(&format!("{path}[{index}]")), host));
+            walk.push(bad_hostname(walk.origin(path.item(index)), host));
         }
     }
     hosts

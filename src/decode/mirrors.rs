@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
-
 use super::document::Document;
 use super::image::{invalid_entry, never_matches};
-use super::walk::Walk;
+use super::value::Object;
+use super::walk::{Path, Walk};
 use crate::model::config::{MirrorSet, PullKind, SourcePolicy};
 use crate::model::{Finding, Origin, Scope, Severity};
 
 /// Appends the mirror sets of `document`.
-pub(super) fn decode(walk: &mut Walk<'_>, document: &Document, sets: &mut Vec<MirrorSet>) {
+pub(super) fn decode(walk: &mut Walk<'_>, document: &Document<'_>, sets: &mut Vec<MirrorSet>) {
     let (list, kind) = match document.kind.as_str() {
         "ImageDigestMirrorSet" => ("imageDigestMirrors", PullKind::Digest),
         "ImageTagMirrorSet" => ("imageTagMirrors", PullKind::Tag),
@@ -24,17 +23,20 @@ pub(super) fn decode(walk: &mut Walk<'_>, document: &Document, sets: &mut Vec<Mi
         &["source", "mirrors"]
     };
     let Some(top) = document.value.as_object() else { return };
-    walk.unknown_fields(top, "", &["apiVersion", "kind", "metadata", "spec", "status"]);
-    let Some(spec) = walk.object(top, "spec", &[list]) else { return };
-    for (path, item) in walk.objects(spec, &format!("spec.{list}"), known).unwrap_or_default() {
-        let policy = if has_policy { policy(walk, item, &path) } else { SourcePolicy::Unset };
-        sets.extend(mirror_set(walk, item, &path, kind, policy));
+    walk.unknown_fields(top, Path::At(""), &["apiVersion", "kind", "metadata", "spec", "status"]);
+    let at_spec = Path::At("spec");
+    let at_list = at_spec.field(list);
+    let Some(spec) = walk.object(top, at_spec, &[list]) else { return };
+    for (index, item) in walk.objects(spec, at_list, known).unwrap_or_default() {
+        let path = at_list.item(index);
+        let policy = if has_policy { policy(walk, item, path) } else { SourcePolicy::Unset };
+        sets.extend(mirror_set(walk, item, path, kind, policy));
     }
 }
 
-fn policy(walk: &mut Walk<'_>, item: &Map<String, Value>, path: &str) -> SourcePolicy {
-    let path = format!("{path}.mirrorSourcePolicy");
-    match walk.string(item, &path).unwrap_or_default() {
+fn policy(walk: &mut Walk<'_>, item: &Object<'_>, path: Path<'_>) -> SourcePolicy {
+    let path = path.field("mirrorSourcePolicy");
+    match walk.string(item, path).unwrap_or_default() {
         "" => SourcePolicy::Unset,
         "AllowContactingSource" => SourcePolicy::Allow,
         "NeverContactSource" => SourcePolicy::Never,
@@ -43,7 +45,7 @@ fn policy(walk: &mut Walk<'_>, item: &Map<String, Value>, path: &str) -> SourceP
                 Finding::new(
                     Severity::Error,
                     "InvalidValue",
-                    walk.origin(&path),
+                    walk.origin(path),
                     "the policy is neither AllowContactingSource nor NeverContactSource.",
                     "Write one of the two, or remove the field.",
                 )
@@ -56,21 +58,20 @@ fn policy(walk: &mut Walk<'_>, item: &Map<String, Value>, path: &str) -> SourceP
 
 fn mirror_set(
     walk: &mut Walk<'_>,
-    item: &Map<String, Value>,
-    path: &str,
+    item: &Object<'_>,
+    path: Path<'_>,
     kind: PullKind,
     policy: SourcePolicy,
 ) -> Option<MirrorSet> {
-    let source_path = format!("{path}.source");
-    let text = walk.string(item, &source_path).unwrap_or_default();
-    let source = repository(walk, &source_path, text);
-    let list = format!("{path}.mirrors");
-    let strings = walk.strings(item, &list).unwrap_or_default();
+    let (at_source, at_mirrors) = (path.field("source"), path.field("mirrors"));
+    let text = walk.string(item, at_source).unwrap_or_default();
+    let source = repository(walk, at_source, text);
+    let strings = walk.strings(item, at_mirrors).unwrap_or_default();
     let stated = strings.len();
     let mut mirrors = Vec::with_capacity(stated);
     let mut seen = BTreeSet::new();
     for (index, text) in strings {
-        if let Some(mirror) = self::mirror(walk, &format!("{list}[{index}]"), text)
+        if let Some(mirror) = self::mirror(walk, at_mirrors.item(index), text)
             && seen.insert(text)
         {
             mirrors.push(mirror);
@@ -78,7 +79,7 @@ fn mirror_set(
     }
     let source = source?;
     if !source.is_nameable() && !source.is_wildcard() {
-        walk.push(never_matches(walk.origin(&source_path), text));
+        walk.push(never_matches(walk.origin(at_source), text));
     }
     if policy == SourcePolicy::Never && (stated == 0 || mirrors.contains(&source)) {
         walk.push(never_pulled(walk.origin(path), &source, stated == 0));
@@ -97,7 +98,7 @@ fn never_pulled(origin: Origin, source: &Scope, no_mirrors: bool) -> Finding {
 }
 
 /// A source: a wildcard may be one, a tag or digest never.
-fn repository(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Scope> {
+fn repository(walk: &mut Walk<'_>, path: Path<'_>, text: &str) -> Option<Scope> {
     match Scope::parse(text) {
         Ok(scope) if scope.is_single_image() => {
             let problem = "a whole registry or repository is mirrored, never a tag or digest";
@@ -114,7 +115,7 @@ fn repository(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Scope> {
 
 /// A mirror: neither wildcard, tag nor digest; what the engine could not name is left out,
 /// because one such mirror would void every other source of the pull.
-fn mirror(walk: &mut Walk<'_>, path: &str, text: &str) -> Option<Scope> {
+fn mirror(walk: &mut Walk<'_>, path: Path<'_>, text: &str) -> Option<Scope> {
     let mirror = repository(walk, path, text)?;
     if mirror.is_wildcard() {
         walk.push(invalid_entry(walk.origin(path), text, "a mirror is one place, not a wildcard"));

@@ -9,7 +9,9 @@ mod mirrors;
 mod parse;
 mod pod;
 mod trusted_ca;
+mod value;
 mod walk;
+mod yaml;
 
 use std::collections::HashMap;
 
@@ -54,20 +56,20 @@ pub struct Decoded {
 
 /// The documents that matter, sorted by kind (rule D1).
 #[derive(Default)]
-struct Sorted {
-    image: Option<Document>,
-    mirror_sets: Vec<Document>,
+struct Sorted<'a> {
+    image: Option<Document<'a>>,
+    mirror_sets: Vec<Document<'a>>,
     /// Where each mirror set is in the list, by kind and name.
     mirror_set_at: HashMap<(String, String), usize>,
-    config_maps: Vec<Document>,
-    cluster_version: Option<Document>,
+    config_maps: Vec<Document<'a>>,
+    cluster_version: Option<Document<'a>>,
     /// Whether any document is of a kind that speaks for the whole configuration.
     any_known: bool,
 }
 
-impl Sorted {
+impl<'a> Sorted<'a> {
     /// The same object may come in two files; with two contents it may not.
-    fn mirror_set(&mut self, document: Document, findings: &mut Findings) {
+    fn mirror_set(&mut self, document: Document<'a>, findings: &mut Findings) {
         let key = (document.kind.clone(), document.name.clone());
         let former = self.mirror_set_at.get(&key).and_then(|at| self.mirror_sets.get(*at));
         match former {
@@ -129,7 +131,7 @@ fn nothing_known(files: &[SourceFile]) -> Finding {
 }
 
 /// Which of two is meant nobody could say.
-fn duplicate(document: &Document) -> Finding {
+fn duplicate(document: &Document<'_>) -> Finding {
     Finding::new(
         Severity::Error,
         "DuplicateObject",
@@ -139,7 +141,7 @@ fn duplicate(document: &Document) -> Finding {
     )
 }
 
-fn sort(document: Document, sorted: &mut Sorted, findings: &mut Findings) {
+fn sort<'a>(document: Document<'a>, sorted: &mut Sorted<'a>, findings: &mut Findings) {
     let known = match (document.api_version.as_str(), document.kind.as_str()) {
         ("config.openshift.io/v1", "Image") => {
             if document.name != "cluster" {
@@ -184,7 +186,7 @@ fn sort(document: Document, sorted: &mut Sorted, findings: &mut Findings) {
     sorted.any_known |= known;
 }
 
-fn not_cluster(document: &Document) -> Finding {
+fn not_cluster(document: &Document<'_>) -> Finding {
     Finding::new(
         Severity::Error,
         "WrongImageName",
@@ -195,7 +197,7 @@ fn not_cluster(document: &Document) -> Finding {
     .about(document.name.clone())
 }
 
-fn not_applied(document: &Document) -> Finding {
+fn not_applied(document: &Document<'_>) -> Finding {
     Finding::new(
         Severity::Warning,
         "PolicyNotApplied",
@@ -208,7 +210,7 @@ fn not_applied(document: &Document) -> Finding {
     )
 }
 
-fn unknown_kind(document: &Document) -> Finding {
+fn unknown_kind(document: &Document<'_>) -> Finding {
     Finding::new(
         Severity::Warning,
         "UnknownKind",
@@ -223,13 +225,13 @@ fn unknown_kind(document: &Document) -> Finding {
 
 fn release(
     context: &Context,
-    cluster_version: Option<&Document>,
+    cluster_version: Option<&Document<'_>>,
     findings: &mut Findings,
 ) -> Option<(Reference, Origin)> {
     let (text, origin) = match (&context.release_image, cluster_version) {
         (Some(text), _) => (text.as_str(), Origin::object("--release-image")),
         (None, Some(document)) => {
-            let image = document.value.pointer("/status/desired/image")?;
+            let image = document.value.at(&["status", "desired", "image"])?;
             (image.as_str()?, Origin::field(document.object(), "status.desired.image"))
         }
         (None, None) => return None,

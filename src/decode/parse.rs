@@ -1,14 +1,14 @@
 //! Text becomes values: JSON, or YAML of one document or many. What could be read in two ways
 //! is refused.
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
 use serde_saphyr::{Error, Options};
 
 use super::document::MAX_FILE_BYTES;
+use super::value::Value;
+use super::yaml::read_plain;
 
 /// The values in a file, or what is wrong with it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Value<'_>>, String> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20));
     }
@@ -19,14 +19,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
     }
     // One JSON value, or one after the other, is taken as JSON; all else is read as YAML.
     if text.trim_start().starts_with('{') {
-        let values = serde_json::Deserializer::from_str(text).into_iter::<Unambiguous>();
-        let values: Result<Vec<Value>, _> =
-            values.map(|value| value.map(|Unambiguous(value)| value)).collect();
-        if let Ok(values) = values {
+        let values = serde_json::Deserializer::from_str(text).into_iter();
+        if let Ok(values) = values.collect() {
             return Ok(values);
         }
     }
-    serde_saphyr::from_multiple_with_options(text, yaml_options()).map_err(|error| explain(&error))
+    match read_plain(text) {
+        Some(values) => Ok(values),
+        None => read_strictly(text).map_err(|error| explain(&error)),
+    }
+}
+
+fn read_strictly(text: &str) -> Result<Vec<Value<'_>>, Error> {
+    serde_saphyr::from_str_multiple_with_options(text, yaml_options())
 }
 
 /// Room for the largest file, but none for documents that grow when they are read.
@@ -78,69 +83,148 @@ fn explain(error: &Error) -> String {
     }
 }
 
-/// A JSON value without two keys of one name in an object: of those serde_json would silently
-/// keep the last.
-struct Unambiguous(Value);
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
-impl<'de> Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor).map(Self)
-    }
-}
+    use super::*;
 
-struct ValueVisitor;
+    /// What a line begins with, after its indentation.
+    const STARTS: [&str; 14] = [
+        "", "- ", "a: ", "b: ", "- a: ", "- - ", "\"a\": ", "'b': ", "1: ", "y: ", "~: ", "<<: ",
+        "? ", ": ",
+    ];
 
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
+    /// What follows: every way to write a scalar that could mean another one, and what a reader
+    /// of plain documents has no business with.
+    const REST: &[&str] = &[
+        "",
+        "a",
+        "b/c",
+        "a.io:5000/x",
+        "10.0.0.1:80/x",
+        "0",
+        "00",
+        "7",
+        "-7",
+        "+7",
+        "08",
+        "0x1f",
+        "0o7",
+        "0b1",
+        "1_000",
+        "1e3",
+        "e5",
+        "1e999",
+        ".5",
+        "1.",
+        "1.5",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "inf",
+        "nan",
+        "infinity",
+        "18446744073709551615",
+        "18446744073709551616",
+        "true",
+        "True",
+        "FALSE",
+        "yes",
+        "No",
+        "y",
+        "N",
+        "on",
+        "OFF",
+        "null",
+        "Null",
+        "NULL",
+        "~",
+        "2026-11-22",
+        "12:30:45",
+        "1:30",
+        "''",
+        "'it''s'",
+        "'1'",
+        "\"\"",
+        "\"1\"",
+        "\"a\\nb\"",
+        "\"\\u00e9\"",
+        "é",
+        "日/本",
+        "|",
+        ">-",
+        "|2",
+        "[a, 1]",
+        "[",
+        "]",
+        "{}",
+        "{a: 1}",
+        "{a, b: }",
+        "[a: b]",
+        "{a: 1, a: 2}",
+        "&x",
+        "&x a",
+        "*x",
+        "!!str 1",
+        "!x a",
+        "! 1",
+        "# a",
+        "a # b",
+        "a#b",
+        "@a",
+        "`a",
+        "%a",
+        "a: b",
+        "a b",
+        "a:",
+        "- a",
+        "=",
+        "<<",
+        "*.io",
+        "\t",
+        "---",
+        "...",
+        "%YAML 1.2",
+    ];
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Unambiguous(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(list.into())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((key, Unambiguous(value))) = entries.next_entry::<String, _>()? {
-            if map.contains_key(&key) {
-                return Err(A::Error::custom("a key stands twice"));
+    proptest! {
+        #[test]
+        fn d5_the_reader_of_plain_documents_never_disagrees_with_the_strict_one(
+            lines in prop::collection::vec((0..4_usize, select(&STARTS[..]), select(REST)), 1..8)
+        ) {
+            let line = |(indent, start, rest)| format!("{}{start}{rest}\n", " ".repeat(indent));
+            let text: String = lines.into_iter().map(line).collect();
+            if let Some(values) = read_plain(&text) {
+                prop_assert_eq!(Ok(values), read_strictly(&text).map_err(|error| explain(&error)));
             }
-            map.insert(key, value);
         }
-        Ok(map.into())
+    }
+
+    #[test]
+    fn d5_documents_as_tools_write_them_are_plain() {
+        let text = "\
+# What a cluster holds.
+apiVersion: config.openshift.io/v1
+kind: Image
+metadata:
+  annotations: {}
+  creationTimestamp: \"2026-11-22T00:00:00Z\"
+  generation: 10
+  name: cluster
+spec:
+  registrySources:
+    blockedRegistries: [10.0.0.1:5000, 'a.io', b.io/c]
+    insecureRegistries:
+    - \"*.example.com\"
+---
+data:
+  ca.crt: |
+    -----BEGIN CERTIFICATE-----
+immutable: false
+spec: null
+";
+        assert_eq!(read_plain(text).map(|values| values.len()), Some(2));
     }
 }

@@ -1,8 +1,7 @@
 //! Pods, as far as their images go.
 
-use serde_json::Value;
-
 use super::document::{SourceFile, documents};
+use super::value::Value;
 use crate::model::Findings;
 
 /// The images that the pods in a file need.
@@ -34,20 +33,22 @@ pub fn pod_images(file: &SourceFile) -> PodImages {
 }
 
 impl PodImages {
-    fn take(&mut self, pod: &Value, name: &str) {
-        let list = |field: &str| pod.pointer(field).and_then(Value::as_array).into_iter().flatten();
-        let containers = ["/spec/initContainers", "/spec/containers", "/spec/ephemeralContainers"];
-        let containers: Vec<&Value> = containers.into_iter().flat_map(list).collect();
+    fn take(&mut self, pod: &Value<'_>, name: &str) {
+        let list = |field: &[&str]| pod.at(field).and_then(Value::as_array).into_iter().flatten();
+        let containers = ["initContainers", "containers", "ephemeralContainers"];
+        let containers: Vec<&Value> =
+            containers.into_iter().flat_map(|kind| list(&["spec", kind])).collect();
         let image = |value: Option<&Value>| Some(value?.as_str()?.to_owned());
         let images: Vec<String> =
-            containers.iter().filter_map(|container| image(container.get("image"))).collect();
+            containers.iter().filter_map(|container| image(container.at(&["image"]))).collect();
         if images.is_empty() || images.len() < containers.len() {
             let problem = || format!("a container of {name} has no image that can be read");
             self.problem.get_or_insert_with(problem);
         }
         self.images.extend(images);
         self.images.extend(
-            list("/spec/volumes").filter_map(|volume| image(volume.pointer("/image/reference"))),
+            list(&["spec", "volumes"])
+                .filter_map(|volume| image(volume.at(&["image", "reference"]))),
         );
     }
 }

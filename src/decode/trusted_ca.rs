@@ -2,26 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use rustls_pki_types::pem::{PemObject, SectionKind};
-use serde_json::Value;
-
 use super::document::Document;
-use super::walk::Walk;
+use super::value::Value;
+use super::walk::{Path, Walk};
 use crate::model::config::TrustedCa;
 use crate::model::reference::is_domain;
 use crate::model::{Finding, Findings, Origin, Severity};
+use rustls_pki_types::pem::{PemObject, SectionKind};
 
 /// Finds the ConfigMap `name` among `config_maps` and reads it (rule D4).
 pub(super) fn decode(
     name: Option<&str>,
     origin: &Origin,
-    config_maps: &[Document],
+    config_maps: &[Document<'_>],
     namespace: &str,
     findings: &mut Findings,
 ) -> TrustedCa {
     let Some(name) = name else { return TrustedCa::Unset };
     let is_named =
-        |d: &&Document| d.name == name && (d.namespace.is_empty() || d.namespace == namespace);
+        |d: &&Document<'_>| d.name == name && (d.namespace.is_empty() || d.namespace == namespace);
     let mut named = config_maps.iter().filter(is_named);
     let Some(document) = named.next() else {
         findings.push(
@@ -39,27 +38,28 @@ pub(super) fn decode(
         );
         return TrustedCa::Missing(name.to_owned());
     };
-    if let Some(other) = named.find(|other| other.value.get("data") != document.value.get("data")) {
+    let data = document.value.at(&["data"]);
+    if let Some(other) = named.find(|other| other.value.at(&["data"]) != data) {
         findings.push(super::duplicate(other));
     }
     TrustedCa::Present(certificates(&mut Walk::new(document, findings), document))
 }
 
-fn certificates(walk: &mut Walk<'_>, document: &Document) -> BTreeMap<String, String> {
+fn certificates(walk: &mut Walk<'_>, document: &Document<'_>) -> BTreeMap<String, String> {
     let mut certificates = BTreeMap::new();
     let Some(top) = document.value.as_object() else { return certificates };
     if top.get("binaryData").and_then(Value::as_object).is_some_and(|data| !data.is_empty()) {
         walk.push(Finding::new(
             Severity::Warning,
             "BinaryData",
-            walk.origin("binaryData"),
+            walk.origin(Path::At("binaryData")),
             "certificates are read from data alone.",
             "Move them to data, in PEM.",
         ));
     }
     let Some(data) = top.get("data").and_then(Value::as_object) else { return certificates };
-    for (key, value) in data {
-        let origin = walk.origin(&format!("data[{key:?}]"));
+    for (key, value) in data.iter() {
+        let origin = walk.origin(Path::At(&format!("data[{key:?}]")));
         let host = host_of(key);
         if host.is_none() {
             walk.push(bad_key(origin.clone(), key));

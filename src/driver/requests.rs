@@ -75,7 +75,7 @@ impl Driver<'_> {
         let before = host.view();
         let original =
             |path: &Path| -> Content { base.text(self.root, &self.settings.paths, path) };
-        let after = host.engine_files(Engine::Crio).with(files, original).view();
+        let after = host.engine_files(Engine::Crio).with(files.iter(), original).view();
         let cost = impact(&before, &after, host.hides_reloads());
         let asked = match kind {
             // The package is being removed: it must disturb nobody.

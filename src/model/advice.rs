@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use super::config::{ClusterConfig, Entry, MirrorSet};
-use super::scope::{names_above, scopes_above};
+use super::scope::scopes_above;
 use super::{Finding, Findings, Lookup, Meaning, Origin, Scope, ScopeMap, Severity};
 
 /// Registries that anybody can push to or that want credentials of their own.
@@ -151,8 +151,10 @@ impl Advice<'_> {
     fn blocked(&mut self) {
         let config = self.config;
         let mirrored = config.mirrors.iter().filter(|set| !set.mirrors.is_empty());
-        let above_sources: HashSet<Cow<'_, str>> =
-            mirrored.flat_map(|set| names_above(set.source.as_str())).collect();
+        let blocked = config.blocked.iter().map(|entry| entry.scope.as_str());
+        let blocked: ScopeMap<'_, &str> = blocked.map(|scope| (scope, scope)).collect();
+        let above_sources: HashSet<&str> =
+            mirrored.flat_map(|set| blocked.above_name(set.source.as_str())).copied().collect();
         for entry in &config.blocked {
             let (scope, text) = (&entry.scope, entry.scope.as_str());
             if let Some((host, _)) = &config.internal_registry
@@ -213,13 +215,14 @@ impl Advice<'_> {
     }
 
     fn mirror_sets(&mut self, allowed: Option<&BTreeMap<Scope, Origin>>) {
-        let allowed = allowed.map(|list| ScopeSet::of(list.keys()));
+        let allowed: Option<ScopeMap<'_, ()>> =
+            allowed.map(|list| list.keys().map(|scope| (scope.as_str(), ())).collect());
         for set in &self.config.mirrors {
             self.mirror_set(set, allowed.as_ref());
         }
     }
 
-    fn mirror_set(&mut self, set: &MirrorSet, allowed: Option<&ScopeSet<'_>>) {
+    fn mirror_set(&mut self, set: &MirrorSet, allowed: Option<&ScopeMap<'_, ()>>) {
         let at = (&set.origin, set.source.as_str());
         if set.mirrors.is_empty() {
             let (why, fix) = ("the set names no mirrors, so it changes nothing.", "Remove it.");
@@ -233,7 +236,7 @@ impl Advice<'_> {
                 let fix = "Remove it, or what blocks it.";
                 self.push(Severity::Warning, "MirrorBlocked", at, why, fix);
             }
-            if allowed.is_some_and(|allowed| !allowed.covers(mirror.as_str())) {
+            if allowed.is_some_and(|list| list.above_scope(mirror.as_str()).next().is_none()) {
                 let why = "the mirror is not in allowedRegistries; it serves mirrored pulls all \
                            the same, but not pulls by its own name.";
                 let fix = "Nothing, unless images are pulled by the mirror's own name.";
@@ -254,6 +257,9 @@ impl Advice<'_> {
     /// The engine takes TLS settings of mirrored pulls from the mirror as listed.
     fn insecure_below_mirrors(&mut self) {
         let config = self.config;
+        if config.insecure.is_empty() {
+            return;
+        }
         let mirrors: HashSet<&str> =
             config.mirrors.iter().flat_map(|set| &set.mirrors).map(Scope::as_str).collect();
         for entry in &config.insecure {

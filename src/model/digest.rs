@@ -23,15 +23,22 @@ impl Digests {
     #[must_use]
     pub fn of(config: &ClusterConfig) -> Self {
         let meant = to_json(&Meant::of(config));
-        let all = format!("[{meant},{}]", trusted_ca(&config.trusted_ca));
-        Self { configuration: sha256(all.as_bytes()), without_cas: sha256(meant.as_bytes()) }
+        let trusted_ca = trusted_ca(&config.trusted_ca).to_string();
+        let all = ["[", &meant, ",", &trusted_ca, "]"].map(str::as_bytes);
+        Self { configuration: sha256_of(&all), without_cas: sha256(meant.as_bytes()) }
     }
 }
 
 /// The SHA-256 of some bytes, in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_of(&[bytes])
+}
+
+fn sha256_of(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[derive(serde::Serialize)]

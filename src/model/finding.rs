@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,27 +20,28 @@ pub enum Severity {
 }
 
 /// Where in the documents something stands. In order, items of a list come as they do there:
-/// `[2]` before `[10]`.
+/// `[2]` before `[10]`. Its texts are shared: every entry has an origin, and what comes of the entry
+/// too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// `Kind/name`, `Kind/namespace/name`, or the file where no object could be read.
-    pub object: String,
+    pub object: Arc<str>,
     /// The path of the field, as `spec.registrySources.blockedRegistries[2]`; empty for the
     /// object as a whole.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub field: String,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub field: Arc<str>,
 }
 
 impl Origin {
     /// The object as a whole.
     #[must_use]
-    pub fn object(object: impl Into<String>) -> Self {
-        Self { object: object.into(), field: String::new() }
+    pub fn object(object: impl Into<Arc<str>>) -> Self {
+        Self { object: object.into(), field: Arc::default() }
     }
 
     /// A field of the object.
     #[must_use]
-    pub fn field(object: impl Into<String>, field: impl Into<String>) -> Self {
+    pub fn field(object: impl Into<Arc<str>>, field: impl Into<Arc<str>>) -> Self {
         Self { object: object.into(), field: field.into() }
     }
 }

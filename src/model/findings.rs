@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Finding, Origin, Severity};
 
@@ -14,7 +15,7 @@ pub const MOST_ALIKE: usize = 500;
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
     kept: Vec<Finding>,
-    alike: BTreeMap<Cow<'static, str>, BTreeMap<String, Alike>>,
+    alike: BTreeMap<Cow<'static, str>, BTreeMap<Arc<str>, Alike>>,
     any_error: bool,
 }
 
@@ -62,7 +63,7 @@ impl Findings {
     }
 }
 
-fn more(name: Cow<'static, str>, object: String, alike: &Alike) -> Option<Finding> {
+fn more(name: Cow<'static, str>, object: Arc<str>, alike: &Alike) -> Option<Finding> {
     let more = alike.seen.checked_sub(MOST_ALIKE).filter(|more| *more > 0)?;
     let why = format!("there are {more} more findings of this name, which are not listed.");
     let fix = "Mend those that are listed, then look again.";

@@ -32,7 +32,8 @@ impl<'a> Lookup<'a> {
     /// Of `meaning`, as it is now.
     #[must_use]
     pub fn of(meaning: &'a Meaning) -> Self {
-        let mut scopes: ScopeMap<'_, Listed<'_>> = ScopeMap::default();
+        let listed = meaning.insecure.len() + meaning.blocked.len() + meaning.sources.len();
+        let mut scopes: ScopeMap<'_, Listed<'_>> = ScopeMap::with_capacity(listed);
         for scope in meaning.insecure.keys() {
             scopes.entry(scope.as_str()).or_default().is_insecure = true;
         }

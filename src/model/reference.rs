@@ -259,27 +259,29 @@ pub fn is_domain(text: &str) -> bool {
         Some((host, port)) => (host, Some(port)),
         None => (text, None),
     };
-    let is_label = |label: &str| {
-        label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    let is_label = |label: &[u8]| {
+        label.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
             && !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
     };
-    host.split('.').all(is_label)
+    host.as_bytes().split(|b| *b == b'.').all(is_label)
         && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether the text is a repository's path: components of lower-case letters and digits,
 /// inside which `.`, `_`, `__` or dashes may separate.
 pub fn is_path(text: &str) -> bool {
-    text.split('/').all(is_path_component)
+    text.as_bytes().split(|b| *b == b'/').all(is_path_component)
 }
 
-fn is_path_component(text: &str) -> bool {
-    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+fn is_path_component(text: &[u8]) -> bool {
+    let is_word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let is_separator =
-        |run: &str| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|b| b == b'-');
-    text.starts_with(is_word) && text.ends_with(is_word) && text.split(is_word).all(is_separator)
+        |run: &[u8]| matches!(run, b"" | b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-');
+    text.first().is_some_and(is_word)
+        && text.last().is_some_and(is_word)
+        && (text.iter().all(is_word) || text.split(is_word).all(is_separator))
 }
 
 /// Whether the text is a tag: a letter, digit or `_`, then up to 127 of these, `.` and `-`.

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::iter::successors;
+use std::sync::Arc;
 
 use super::reference::{Reference, is_digest, is_domain, is_path, is_tag};
 
@@ -15,7 +16,7 @@ use super::reference::{Reference, is_digest, is_domain, is_path, is_tag};
 /// (`config.openshift.io/v1`), plus tags and digests (rule D3).
 #[derive(Clone)]
 pub struct Scope {
-    text: String,
+    text: Arc<str>,
     /// Where the repository ends and `:tag` or `@digest` begins; the length if neither is there.
     repository: usize,
 }
@@ -68,6 +69,14 @@ impl Scope {
     /// # Errors
     /// Says which part is not of the grammar.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
+        // Nearly all are hosts and repositories, in which nothing is left to look for.
+        let is_repository = match text.split_once('/') {
+            Some((host, path)) => is_domain(host) && is_path(path),
+            None => is_domain(text),
+        };
+        if is_repository && text.len() <= MAX_LENGTH {
+            return Ok(Self::whole(text));
+        }
         check_characters(text)?;
         if let Some(domain) = text.strip_prefix("*.") {
             let hosts_only = is_domain(domain) && !domain.contains(':');
@@ -113,11 +122,11 @@ impl Scope {
             (Some(tag), None) => format!("{host}/{path}:{tag}"),
             (None, None) => format!("{host}/{path}"),
         };
-        Ok(Self { text, repository })
+        Ok(Self { text: text.into(), repository })
     }
 
     fn whole(text: &str) -> Self {
-        Self { text: text.to_owned(), repository: text.len() }
+        Self { text: text.into(), repository: text.len() }
     }
 
     /// The scope of the repository that `reference` names.
@@ -183,7 +192,7 @@ impl Scope {
     #[must_use]
     pub fn covers_image(&self, reference: &Reference) -> bool {
         if self.is_single_image() {
-            return self.text == reference.to_string();
+            return self.as_str() == reference.to_string();
         }
         self.covers_exact_port(reference.name())
     }
@@ -194,7 +203,7 @@ impl Scope {
     #[must_use]
     pub fn covers_name(&self, name: &str) -> bool {
         if self.is_single_image() {
-            return self.text == name;
+            return self.as_str() == name;
         }
         if self.covers_exact_port(name) {
             return true;
@@ -305,18 +314,18 @@ pub fn scopes_above(scope: &str) -> impl Iterator<Item = Cow<'_, str>> {
 }
 
 /// [`names_above`] as parts of `name`, since a text of its own for each would cost more than the
-/// look-up that it is for.
+/// look-up that it is for. They are found byte by byte: names are short.
 pub(super) fn above_name(name: &str) -> impl Iterator<Item = Above<'_>> {
     names_up(name).map(Above::Name).chain(domains_above(name))
 }
 
 /// [`scopes_above`] as parts of `scope`.
 pub(super) fn above_scope(scope: &str) -> impl Iterator<Item = Above<'_>> {
-    let path = scope.find('/').unwrap_or(scope.len());
-    let end = scope.get(path..).and_then(|path_part| path_part.find([':', '@']));
+    let path = scope.bytes().position(|b| b == b'/').unwrap_or(scope.len());
+    let end = scope.bytes().skip(path).position(|b| b == b':' || b == b'@');
     let repository = end.and_then(|end| scope.get(..path + end));
     let names = successors(Some(repository.unwrap_or(scope)), |name| {
-        name.rsplit_once('/').map(|(above, _)| above)
+        name.get(..name.bytes().rposition(|b| b == b'/')?)
     });
     let image = repository.map(|_| Above::Name(scope));
     image.into_iter().chain(names.map(Above::Name)).chain(domains_above(scope))
@@ -331,28 +340,30 @@ pub fn substitute(name: &str, source: &Scope, mirror: &Scope) -> String {
     } else {
         name.get(source.as_str().len()..).unwrap_or_default()
     };
-    format!("{mirror}{rest}")
+    [mirror.as_str(), rest].concat()
 }
 
 fn domains_above(name: &str) -> impl Iterator<Item = Above<'_>> {
-    let host = name.split('/').next().unwrap_or(name);
-    wildcards_up(host).map(Above::Domain)
+    let end = name.bytes().position(|b| b == b'/').unwrap_or(name.len());
+    wildcards_up(name.get(..end).unwrap_or(name)).map(Above::Domain)
 }
 
 /// `h:1/a/b`, `h:1/a`, `h:1`, `h`.
 fn names_up(name: &str) -> impl Iterator<Item = &str> {
-    successors(Some(name), |name| {
-        let above = name.rsplit_once('/').or_else(|| name.rsplit_once(':'));
-        above.map(|(above, _)| above)
-    })
+    let last = |name: &str, byte| name.bytes().rposition(|b| b == byte);
+    successors(Some(name), move |name| name.get(..last(name, b'/').or_else(|| last(name, b':'))?))
 }
 
 /// The domains above a host, narrowest first: `b.c` and `c` of `a.b.c:1` and of `*.a.b.c` too,
 /// whose first domain is `a.b.c` itself and no level up.
 fn wildcards_up(host: &str) -> impl Iterator<Item = &str> {
     let name = host.strip_prefix("*.").unwrap_or(host);
-    let name = name.split(':').next().unwrap_or(name);
-    successors(Some(name), |name| name.split_once('.').map(|(_, domain)| domain)).skip(1)
+    let end = name.bytes().position(|b| b == b':').unwrap_or(name.len());
+    successors(name.get(..end), |name| {
+        let dot = name.bytes().position(|b| b == b'.')?;
+        name.get(dot + 1..)
+    })
+    .skip(1)
 }
 
 fn check_characters(text: &str) -> Result<(), ScopeError> {

@@ -13,16 +13,11 @@ pub struct ScopeMap<'a, V> {
     domains: HashMap<&'a str, V>,
 }
 
-impl<V> Default for ScopeMap<'_, V> {
-    fn default() -> Self {
-        Self { names: HashMap::new(), domains: HashMap::new() }
-    }
-}
-
 impl<'a, V> FromIterator<(&'a str, V)> for ScopeMap<'a, V> {
     /// Of several values for one scope the first stands.
     fn from_iter<I: IntoIterator<Item = (&'a str, V)>>(values: I) -> Self {
-        let mut map = Self::default();
+        let values = values.into_iter();
+        let mut map = Self::with_capacity(values.size_hint().0);
         for (scope, value) in values {
             map.entry(scope).or_insert(value);
         }
@@ -31,6 +26,12 @@ impl<'a, V> FromIterator<(&'a str, V)> for ScopeMap<'a, V> {
 }
 
 impl<'a, V> ScopeMap<'a, V> {
+    /// Room for so many scopes, of which wildcards are few.
+    #[must_use]
+    pub fn with_capacity(scopes: usize) -> Self {
+        Self { names: HashMap::with_capacity(scopes), domains: HashMap::new() }
+    }
+
     /// The place of `scope`'s value.
     pub fn entry(&mut self, scope: &'a str) -> Entry<'_, &'a str, V> {
         match scope.strip_prefix("*.") {
@@ -46,12 +47,17 @@ impl<'a, V> ScopeMap<'a, V> {
 
     /// The values of every scope that covers `name` in registries.conf, narrowest first.
     pub fn above_name(&self, name: &str) -> impl Iterator<Item = &V> {
-        above_name(name).filter_map(|above| self.get(above))
+        self.find(above_name(name))
     }
 
     /// The values of every scope that covers the scope `scope` in policy.json, narrowest first.
     pub fn above_scope(&self, scope: &str) -> impl Iterator<Item = &V> {
-        above_scope(scope).filter_map(|above| self.get(above))
+        self.find(above_scope(scope))
+    }
+
+    fn find<'n>(&self, above: impl Iterator<Item = Above<'n>>) -> impl Iterator<Item = &V> {
+        let is_empty = self.names.is_empty() && self.domains.is_empty();
+        above.take_while(move |_| !is_empty).filter_map(|above| self.get(above))
     }
 
     fn get(&self, above: Above<'_>) -> Option<&V> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::engine::certs::{CertsDir, Listing};
 use crate::engine::{Content, File, FileError, Policy, Registries};
-use crate::render::{FileSet, Want};
+use crate::render::Want;
 
 /// The files that decide over pulls, unread.
 #[derive(Debug, Clone)]
@@ -36,8 +36,12 @@ impl EngineFiles {
     /// These files after `files` were written over them. `base` tells what a path holds once it
     /// is the host's own again.
     #[must_use]
-    pub fn with(mut self, files: &FileSet, base: impl Fn(&Path) -> Content) -> Self {
-        for (path, want) in files.iter() {
+    pub fn with<'a>(
+        mut self,
+        files: impl Iterator<Item = (&'a Path, &'a Want)>,
+        base: impl Fn(&Path) -> Content,
+    ) -> Self {
+        for (path, want) in files {
             let content = match want {
                 Want::File { bytes, .. } => Content::Bytes(bytes.clone()),
                 Want::Base => base(path),

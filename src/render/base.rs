@@ -349,8 +349,8 @@ fn append(text: &mut String, prefix: &str, entry: &Entry) {
 
 fn line(text: &mut String, name: &str, to: &str) {
     // What comes from a base can hold anything; scopes hold nothing that needs an escape.
-    let plain = to.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:/@*[]".contains(&b));
-    if plain {
+    let is_plain = |b: &u8| (b' '..=b'~').contains(b) && !matches!(b, b'"' | b'\\');
+    if to.as_bytes().iter().all(is_plain) {
         for part in [name, " = \"", to, "\"\n"] {
             text.push_str(part);
         }

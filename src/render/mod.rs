@@ -150,17 +150,13 @@ impl BaseError {
 /// Reads every file with the engine's own rules.
 fn read_back(files: &FileSet, bases: &Bases) -> Vec<Finding> {
     let written = |path: &Path| match files.get(path) {
-        Some(Want::File { bytes, .. }) => Some(File::new(path, bytes.clone())),
+        Some(Want::File { bytes, .. }) => Some(bytes.as_slice()),
         _ => None,
     };
     let registries = [&bases.registries_conf.path, &bases.search_drop_in].into_iter();
-    let registries = registries
-        .filter_map(|path| written(path))
-        .filter_map(|file| Registries::parse(&file, &[]).err());
-    let policies = bases.policies.iter();
-    let policies = policies
-        .filter_map(|base| written(&base.path))
-        .filter_map(|file| Policy::parse(&file).err());
+    let registries = registries.filter_map(|path| Registries::of_bytes(written(path)?, path).err());
+    let policies = bases.policies.iter().map(|base| &base.path);
+    let policies = policies.filter_map(|path| Policy::of_bytes(written(path)?, path).err());
     let refused = |error: FileError| {
         Finding::new(
             Severity::Error,

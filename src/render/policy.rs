@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::engine::{self, Kind, Requirement};
 use crate::model::{Meaning, Scope, ScopeMap};
@@ -120,8 +120,8 @@ fn by_scope<'a>(scopes: impl Iterator<Item = (&'a str, Rc<str>)>) -> Scopes {
 }
 
 fn text<'a>(requirements: impl Iterator<Item = &'a Requirement>) -> Rc<str> {
-    let values = requirements.map(|one| one.value.clone()).collect();
-    Value::Array(values).to_string().into()
+    let list: Vec<&str> = requirements.map(|one| one.json.as_ref()).collect();
+    format!("[{}]", list.join(",")).into()
 }
 
 fn without_reject(requirements: &[Requirement]) -> Rc<str> {

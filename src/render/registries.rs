@@ -154,7 +154,7 @@ fn rewrite(prefix: &str, above: &str, location: &str) -> String {
     } else {
         prefix.get(above.len()..)
     };
-    format!("{location}{}", rest.unwrap_or_default())
+    [location, rest.unwrap_or_default()].concat()
 }
 
 /// Entries that lead to one place must agree in their flags, or the library refuses the file.

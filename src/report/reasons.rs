@@ -20,7 +20,7 @@ pub fn reasons(config: &ClusterConfig, paths: &Paths, path: &Path) -> Vec<String
     } else if path == paths.registries_conf {
         list(&config.insecure);
         list(&config.blocked);
-        found.extend(config.mirrors.iter().map(|set| set.origin.object.clone()));
+        found.extend(config.mirrors.iter().map(|set| set.origin.object.to_string()));
     } else if path.starts_with(&paths.certs_d) {
         if let TrustedCa::Present(_) | TrustedCa::Missing(_) = &config.trusted_ca {
             found.insert("Image/cluster spec.additionalTrustedCA".to_owned());

@@ -66,7 +66,10 @@ fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     if is_standard_input(path) {
         io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
     } else {
-        open(path)?.take(limit).read_to_end(&mut bytes)?;
+        let file = open(path)?;
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        bytes.reserve_exact(length.min(MAX_FILE_BYTES + 1));
+        file.take(limit).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }

@@ -1,5 +1,7 @@
 //! The fields of an object, read as Go's decoder and the library's checks do.
 
+use std::borrow::Cow;
+
 use super::json::{Json, Value};
 use crate::engine::files::Misfit;
 
@@ -8,22 +10,22 @@ pub(super) type Read<T> = Result<T, Misfit>;
 /// An object whose keys are all known, or it is an error.
 pub(super) struct Fields<'a> {
     offset: usize,
-    fields: &'a [(String, Json)],
+    fields: &'a [(Cow<'a, str>, Json<'a>)],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(json: &'a Json) -> Read<Self> {
+    pub(super) fn of(json: &'a Json<'a>) -> Read<Self> {
         match &json.value {
             Value::Object(fields) => Ok(Self { offset: json.offset, fields }),
             _ => Err(Misfit::type_of(json.offset, "an object", json.kind())),
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Json)> {
-        self.fields.iter().map(|(key, value)| (key.as_str(), value))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Json<'a>)> {
+        self.fields.iter().map(|(key, value)| (key.as_ref(), value))
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'a Json> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a Json<'a>> {
         self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
@@ -60,14 +62,14 @@ impl<'a> Fields<'a> {
     }
 
     /// Checks a field with `read`, if it is there.
-    pub(super) fn read(&self, key: &str, read: impl Fn(&Json) -> Read<()>) -> Read<()> {
+    pub(super) fn read(&self, key: &str, read: impl Fn(&Json<'_>) -> Read<()>) -> Read<()> {
         self.get(key).map_or(Ok(()), read).map_err(|misfit| misfit.below(key))
     }
 
     /// A text; empty if it is missing or null.
-    pub(super) fn text(&self, key: &str) -> Read<String> {
+    pub(super) fn text(&self, key: &str) -> Read<&'a str> {
         match self.get(key) {
-            None => Ok(String::new()),
+            None => Ok(""),
             Some(json) => text(json).map_err(|misfit| misfit.below(key)),
         }
     }
@@ -109,7 +111,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The length of a list whose items pass the check; `None` if it is missing or null.
-    fn list(&self, key: &str, check: impl Fn(&Json) -> Read<()>) -> Read<Option<usize>> {
+    fn list(&self, key: &str, check: impl Fn(&Json<'_>) -> Read<()>) -> Read<Option<usize>> {
         let Some(json) = self.get(key) else { return Ok(None) };
         let items = match &json.value {
             Value::Null => return Ok(None),
@@ -121,17 +123,17 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn text(json: &Json) -> Read<String> {
+fn text<'a>(json: &'a Json<'_>) -> Read<&'a str> {
     match &json.value {
-        Value::Null => Ok(String::new()),
-        Value::String(text) => Ok(text.clone()),
+        Value::Null => Ok(""),
+        Value::String(text) => Ok(text),
         _ => Err(Misfit::type_of(json.offset, "a string", json.kind())),
     }
 }
 
 /// Binary data is base64, or else an array of numbers: Go's decoder takes both.
-fn has_bytes(json: &Json) -> Read<bool> {
-    let is_byte = |item: &Json| match &item.value {
+fn has_bytes(json: &Json<'_>) -> Read<bool> {
+    let is_byte = |item: &Json<'_>| match &item.value {
         Value::Null => true,
         Value::Number(text) => text.parse::<u8>().is_ok(),
         _ => false,

@@ -5,30 +5,33 @@
 //! surrogates become U+FFFD, and a key that is there twice is an error in every object.
 //! Go nests up to 10,000 levels; nothing valid in policy.json comes near [`NESTING_MAX`].
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use crate::engine::files::Misfit;
 
 const NESTING_MAX: usize = 64;
 
-/// A value and the byte at which it starts.
+/// A value and the byte at which it starts. Strings are parts of the file where they can be.
 #[derive(Debug)]
-pub(super) struct Json {
+pub(super) struct Json<'a> {
     pub(super) offset: usize,
-    pub(super) value: Value,
+    pub(super) value: Value<'a>,
 }
 
 #[derive(Debug)]
-pub(super) enum Value {
+pub(super) enum Value<'a> {
     Null,
     Bool(bool),
     /// As it is written.
-    Number(String),
-    String(String),
-    Array(Vec<Json>),
+    Number(Cow<'a, str>),
+    String(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
     /// In the order in which they are written; no key is there twice.
-    Object(Vec<(String, Json)>),
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-impl Json {
+impl Json<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "null",
@@ -47,10 +50,10 @@ impl Json {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
             Value::Number(text) => text.parse::<u64>().map_or(serde_json::Value::Null, Into::into),
-            Value::String(text) => text.as_str().into(),
+            Value::String(text) => text.as_ref().into(),
             Value::Array(items) => items.iter().map(Self::to_serde).collect(),
             Value::Object(fields) => {
-                let fields = fields.iter().map(|(key, value)| (key.clone(), value.to_serde()));
+                let fields = fields.iter().map(|(key, value)| (key.to_string(), value.to_serde()));
                 serde_json::Value::Object(fields.collect())
             }
         }
@@ -58,7 +61,7 @@ impl Json {
 }
 
 /// Reads a whole text.
-pub(super) fn parse(bytes: &[u8]) -> Result<Json, Misfit> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Json<'_>, Misfit> {
     let mut parser = Parser { bytes, pos: 0, depth: 0 };
     let json = parser.value()?;
     parser.skip_space();
@@ -115,7 +118,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn value(&mut self) -> Result<Json, Misfit> {
+    fn value(&mut self) -> Result<Json<'a>, Misfit> {
         self.skip_space();
         if self.depth == NESTING_MAX {
             return Err(self.error("values are nested too deeply"));
@@ -136,9 +139,9 @@ impl<'a> Parser<'a> {
         Ok(Json { offset, value })
     }
 
-    fn object(&mut self) -> Result<Value, Misfit> {
+    fn object(&mut self) -> Result<Value<'a>, Misfit> {
         let mut fields = Vec::new();
-        let mut keys = std::collections::HashSet::new();
+        let mut keys = HashSet::new();
         self.pos += 1;
         self.skip_space();
         if self.eat("}") {
@@ -151,7 +154,11 @@ impl<'a> Parser<'a> {
                 return Err(self.unexpected("a key in double quotes"));
             }
             let key = self.string()?;
-            if !keys.insert(key.clone()) {
+            // One key alone needs no set, and most objects have no second.
+            if let [(first, _)] = fields.as_slice() {
+                keys.insert(Cow::clone(first));
+            }
+            if !fields.is_empty() && !keys.insert(key.clone()) {
                 let problem = format!("the key {key:?} is there twice");
                 return Err(Misfit::refused(offset, problem));
             }
@@ -170,7 +177,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn array(&mut self) -> Result<Value, Misfit> {
+    fn array(&mut self) -> Result<Value<'a>, Misfit> {
         let mut items = Vec::new();
         self.pos += 1;
         self.skip_space();
@@ -189,7 +196,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<Value, Misfit> {
+    fn number(&mut self) -> Result<Value<'a>, Misfit> {
         let start = self.pos;
         self.eat("-");
         if !self.eat("0") {
@@ -203,7 +210,7 @@ impl<'a> Parser<'a> {
             self.digits()?;
         }
         let text = self.bytes.get(start..self.pos).unwrap_or_default();
-        Ok(Value::Number(String::from_utf8_lossy(text).into_owned()))
+        Ok(Value::Number(String::from_utf8_lossy(text)))
     }
 
     fn digits(&mut self) -> Result<(), Misfit> {
@@ -213,22 +220,24 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<String, Misfit> {
+    fn string(&mut self) -> Result<Cow<'a, str>, Misfit> {
         self.pos += 1;
-        let mut result = String::new();
+        let mut result = Cow::Borrowed("");
         loop {
             for chunk in self.take_while(|b| b >= b' ' && !matches!(b, b'"' | b'\\')).utf8_chunks()
             {
-                result.push_str(chunk.valid());
+                result += chunk.valid();
                 // Go replaces each byte, where Rust's lossy conversions replace a whole sequence.
-                result.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+                for _ in chunk.invalid() {
+                    result.to_mut().push(char::REPLACEMENT_CHARACTER);
+                }
             }
             match self.peek() {
                 Some(b'"') => {
                     self.pos += 1;
                     return Ok(result);
                 }
-                Some(b'\\') => result.push(self.escape()?),
+                Some(b'\\') => result.to_mut().push(self.escape()?),
                 _ => return Err(self.unexpected("the string's end ('\"')")),
             }
         }

@@ -8,6 +8,7 @@ mod scope;
 pub use requirement::{Kind, Requirement};
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use self::fields::{Fields, Read};
 use self::json::Json;
@@ -70,13 +71,21 @@ impl Policy {
     pub fn parse(file: &File) -> Result<Self, FileError> {
         match file.read()? {
             None => Err(Fault::new(Problem::Missing).in_file(&file.path)),
-            Some(bytes) => json::parse(bytes)
-                .and_then(|json| Self::read(&json))
-                .map_err(|misfit| misfit.into_fault(bytes).in_file(&file.path)),
+            Some(bytes) => Self::of_bytes(bytes, &file.path),
         }
     }
 
-    fn read(json: &Json) -> Read<Self> {
+    /// Reads a policy.json by its bytes.
+    ///
+    /// # Errors
+    /// The library refuses the file.
+    pub fn of_bytes(bytes: &[u8], path: &Path) -> Result<Self, FileError> {
+        json::parse(bytes)
+            .and_then(|json| Self::read(&json))
+            .map_err(|misfit| misfit.into_fault(bytes).in_file(path))
+    }
+
+    fn read(json: &Json<'_>) -> Read<Self> {
         let fields = Fields::of(json)?;
         fields.are_among(&["default", "transports"])?;
         let Some(default) = fields.get("default") else {
@@ -135,7 +144,7 @@ impl Policy {
     }
 }
 
-fn read_transports(json: &Json) -> Read<BTreeMap<String, Scopes>> {
+fn read_transports(json: &Json<'_>) -> Read<BTreeMap<String, Scopes>> {
     let read = |(transport, json)| {
         let scopes = read_scopes(transport, json).map_err(|misfit| misfit.below(transport))?;
         Ok((transport.to_owned(), scopes))
@@ -143,8 +152,8 @@ fn read_transports(json: &Json) -> Read<BTreeMap<String, Scopes>> {
     Fields::of(json)?.iter().map(read).collect()
 }
 
-fn read_scopes(transport: &str, json: &Json) -> Read<Scopes> {
-    let read = |(scope, json): (&str, &Json)| {
+fn read_scopes(transport: &str, json: &Json<'_>) -> Read<Scopes> {
+    let read = |(scope, json): (&str, &Json<'_>)| {
         if !scope::is_valid(transport, scope) {
             let problem = format!("the transport {transport:?} does not take such a scope");
             return Err(Misfit::refused(json.offset, problem).below(format!("[{scope:?}]")));

@@ -225,7 +225,7 @@ fn boolean(item: Item<'_>) -> Result<bool, Misfit> {
 
 fn string(item: Item<'_>) -> Result<String, Misfit> {
     match item.value() {
-        Value::Scalar(Scalar::String(value)) => Ok(value.clone()),
+        Value::Scalar(Scalar::String(value)) => Ok(value.clone().into_owned()),
         _ => Err(type_misfit(item, "a string")),
     }
 }

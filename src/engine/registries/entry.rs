@@ -1,6 +1,6 @@
 //! One `[[registry]]`: its checks, and what is left of it after them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::decode::{WrittenEndpoint, WrittenRegistry};
@@ -68,17 +68,15 @@ pub(super) fn read_all(
     let entries =
         written.into_iter().map(|registry| read(registry, file)).collect::<Result<Vec<_>, _>>()?;
     check_conflicts(&entries)?;
-    let mut by_prefix = BTreeMap::new();
-    for entry in entries {
-        by_prefix.entry(entry.prefix.clone()).or_insert(entry);
-    }
-    Ok(by_prefix)
+    // Of equal keys a map that is built at once keeps the last.
+    let by_prefix = entries.into_iter().rev().map(|entry| (entry.prefix.clone(), entry));
+    Ok(by_prefix.collect())
 }
 
 fn read(written: WrittenRegistry, file: &Path) -> Result<Registry, Fault> {
-    let location = read_location(&written.endpoint.location.unwrap_or_default(), "registry")?;
+    let location = read_location(written.endpoint.location.unwrap_or_default(), "registry")?;
     let prefix = match written.prefix.filter(|prefix| !prefix.is_empty()) {
-        Some(prefix) => read_location(&prefix, "registry")?,
+        Some(prefix) => read_location(prefix, "registry")?,
         None => location.clone(),
     };
     let is_wildcard = prefix.starts_with("*.");
@@ -116,7 +114,7 @@ fn read_mirror(
     prefix: &str,
     by_digest_only: bool,
 ) -> Result<Mirror, Fault> {
-    let location = read_location(&written.location.unwrap_or_default(), "registry.mirror")?;
+    let location = read_location(written.location.unwrap_or_default(), "registry.mirror")?;
     if location.is_empty() {
         return Err(refused(prefix, "a mirror needs a location"));
     }
@@ -141,7 +139,7 @@ fn read_mirror(
 
 /// Entries that share a location have to agree on its flags.
 fn check_conflicts(entries: &[Registry]) -> Result<(), Fault> {
-    let mut first_by_place = BTreeMap::new();
+    let mut first_by_place = HashMap::with_capacity(entries.len());
     for entry in entries {
         let place = if entry.location.is_empty() { &entry.prefix } else { &entry.location };
         let first: &&Registry = first_by_place.entry(place.as_str()).or_insert(entry);
@@ -157,12 +155,13 @@ fn check_conflicts(entries: &[Registry]) -> Result<(), Fault> {
 }
 
 /// A place without the slashes at its end (`parseLocation`).
-pub(super) fn read_location(text: &str, key: &str) -> Result<String, Fault> {
+pub(super) fn read_location(mut text: String, key: &str) -> Result<String, Fault> {
     let location = text.trim_end_matches('/');
     if location.starts_with("http://") || location.starts_with("https://") {
         return Err(Fault::refused(format!("{text:?} must not begin with a URI scheme")).key(key));
     }
-    Ok(location.to_owned())
+    text.truncate(location.len());
+    Ok(text)
 }
 
 fn refused(prefix: &str, problem: &str) -> Fault {

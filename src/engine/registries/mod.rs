@@ -75,14 +75,26 @@ impl Registries {
         Ok(merged)
     }
 
-    /// One file alone; only the main file may be of the old format (`loadConfigFile`).
+    /// Reads a main file by its bytes, without drop-ins.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn of_bytes(bytes: &[u8], path: &Path) -> Result<Self, FileError> {
+        Self::parse_bytes(bytes, path, true)
+    }
+
     fn parse_file(file: &File, is_main: bool) -> Result<Self, FileError> {
         match file.read()? {
             None => Ok(Self::default()),
-            Some(bytes) => Written::decode(bytes)
-                .and_then(|written| Self::from_written(written, is_main, &file.path))
-                .map_err(|fault| fault.in_file(&file.path)),
+            Some(bytes) => Self::parse_bytes(bytes, &file.path, is_main),
         }
+    }
+
+    /// One file alone; only the main file may be of the old format (`loadConfigFile`).
+    fn parse_bytes(bytes: &[u8], path: &Path, is_main: bool) -> Result<Self, FileError> {
+        Written::decode(bytes)
+            .and_then(|written| Self::from_written(written, is_main, path))
+            .map_err(|fault| fault.in_file(path))
     }
 
     fn from_written(mut written: Written, is_main: bool, file: &Path) -> Result<Self, Fault> {
@@ -161,10 +173,10 @@ impl ShortNameMode {
 fn convert_v1(written: Written) -> Result<Written, Fault> {
     let mut flags = BTreeMap::<String, (bool, bool)>::new();
     for location in written.v1.block.unwrap_or_default() {
-        flags.entry(entry::read_location(&location, "registries.block")?).or_default().0 = true;
+        flags.entry(entry::read_location(location, "registries.block")?).or_default().0 = true;
     }
     for location in written.v1.insecure.unwrap_or_default() {
-        flags.entry(entry::read_location(&location, "registries.insecure")?).or_default().1 = true;
+        flags.entry(entry::read_location(location, "registries.insecure")?).or_default().1 = true;
     }
     let registry = |(location, (blocked, insecure))| decode::WrittenRegistry {
         endpoint: decode::WrittenEndpoint {
@@ -185,9 +197,9 @@ fn convert_v1(written: Written) -> Result<Written, Fault> {
 fn read_search(list: Vec<String>, file: &Path) -> Result<SearchList, Fault> {
     const KEY: &str = "unqualified-search-registries";
     let registries = list
-        .iter()
+        .into_iter()
         .map(|entry| {
-            let host = entry::read_location(entry, KEY)?;
+            let host = entry::read_location(entry.clone(), KEY)?;
             if is_domain(&host) {
                 Ok(host)
             } else {

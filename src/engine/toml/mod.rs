@@ -13,6 +13,7 @@ mod table;
 
 pub(super) use table::parse;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// How deep tables and arrays may nest. No file of people comes near it.
@@ -20,8 +21,8 @@ const NESTING_MAX: usize = 128;
 
 /// A scalar. Of numbers and dates only the type matters: no key of the engine takes one.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Scalar {
-    String(String),
+pub(super) enum Scalar<'a> {
+    String(Cow<'a, str>),
     Bool(bool),
     Integer,
     Float,
@@ -37,28 +38,32 @@ const ROOT: Id = 0;
 
 /// What stands at a key, and the byte at which it starts.
 #[derive(Clone)]
-struct Node {
+struct Node<'a> {
     offset: usize,
-    kind: Kind,
+    kind: Kind<'a>,
 }
 
 #[derive(Clone)]
-enum Kind {
-    Scalar(Scalar),
-    Array(Rc<[Node]>),
+enum Kind<'a> {
+    Scalar(Scalar<'a>),
+    Array(Rc<[Node<'a>]>),
     Table(Id),
     Tables(Vec<Id>),
 }
 
-/// A file that has been read: all its tables.
-pub(super) struct Document {
-    tables: Vec<Keys>,
+/// A part of a key; a key without dots is one.
+type Part<'a> = Cow<'a, str>;
+
+/// A file that has been read: all its tables. Strings are parts of the file's text where they can
+/// be, since files have thousands of them.
+pub(super) struct Document<'a> {
+    tables: Vec<Keys<'a>>,
 }
 
 /// The keys of a table in order: most have a few, for which a tree would be ten times as large.
-type Keys = Vec<(String, Node)>;
+type Keys<'a> = Vec<(Part<'a>, Node<'a>)>;
 
-impl Document {
+impl Document<'_> {
     pub(super) fn root(&self) -> Table<'_> {
         Table { document: self, id: ROOT }
     }
@@ -67,7 +72,7 @@ impl Document {
 /// A table by its keys.
 #[derive(Clone, Copy)]
 pub(super) struct Table<'a> {
-    document: &'a Document,
+    document: &'a Document<'a>,
     id: Id,
 }
 
@@ -76,20 +81,20 @@ impl<'a> Table<'a> {
     pub(super) fn iter(self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
         let document = self.document;
         let nodes = document.tables.get(self.id).into_iter().flatten();
-        nodes.map(move |(key, node)| (key.as_str(), Item { document, node }))
+        nodes.map(move |(key, node)| (key.as_ref(), Item { document, node }))
     }
 }
 
 /// A value and where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Item<'a> {
-    document: &'a Document,
-    node: &'a Node,
+    document: &'a Document<'a>,
+    node: &'a Node<'a>,
 }
 
 /// A value.
 pub(super) enum Value<'a> {
-    Scalar(&'a Scalar),
+    Scalar(&'a Scalar<'a>),
     Array(Vec<Item<'a>>),
     Table(Table<'a>),
     /// What `[[name]]` headers make, as opposed to an array of inline tables.

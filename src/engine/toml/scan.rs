@@ -1,7 +1,7 @@
 //! The scanner: blanks, keys and scalar values.
 
-use super::Scalar;
 use super::number::{is_datetime, is_float, is_integer};
+use super::{Part, Scalar};
 use crate::engine::files::Misfit;
 
 /// A position in the text; every method that consumes something moves it.
@@ -15,10 +15,13 @@ impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Misfit> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| Misfit::syntax(error.valid_up_to(), "this is not valid UTF-8"))?;
-        let is_forbidden = |(index, byte): &(usize, u8)| match byte {
-            b'\t' | b'\n' => false,
-            b'\r' => bytes.get(index + 1) != Some(&b'\n'),
-            _ => byte.is_ascii_control(),
+        let is_suspect = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n');
+        // To the end in any case, since that goes by many bytes at once, and few files have any.
+        if !bytes.iter().fold(false, |found, byte| found | is_suspect(byte)) {
+            return Ok(Self { text, pos: 0 });
+        }
+        let is_forbidden = |(index, byte): &(usize, u8)| {
+            is_suspect(byte) && (*byte != b'\r' || bytes.get(index + 1) != Some(&b'\n'))
         };
         match text.bytes().enumerate().find(is_forbidden) {
             None => Ok(Self { text, pos: 0 }),
@@ -49,7 +52,8 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Consumes the characters up to the first that does not belong, all of them ASCII.
+    /// Consumes what stands before the first byte that does not belong. All bytes beyond ASCII
+    /// belong or none does, so that no character is cut.
     pub(super) fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'a str {
         let rest = self.rest();
         let length = rest.bytes().position(|b| !belongs(b)).unwrap_or(rest.len());
@@ -100,42 +104,43 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A key with its dots, up to and with the token that ends it.
-    pub(super) fn key(&mut self, end: &str) -> Result<Vec<String>, Misfit> {
-        let mut parts = Vec::new();
+    /// A key up to and with the token that ends it: the parts before its last dot, and the last.
+    pub(super) fn key(&mut self, end: &str) -> Result<(Vec<Part<'a>>, Part<'a>), Misfit> {
+        let mut parents = Vec::new();
         loop {
             self.skip_blanks();
-            parts.push(self.key_part()?);
+            let part = self.key_part()?;
             self.skip_blanks();
             if self.eat(end) {
-                return Ok(parts);
+                return Ok((parents, part));
             }
+            parents.push(part);
             if !self.eat(".") {
                 return Err(self.unexpected(&format!("'.' or '{end}' after the key")));
             }
         }
     }
 
-    fn key_part(&mut self) -> Result<String, Misfit> {
+    fn key_part(&mut self) -> Result<Part<'a>, Misfit> {
         match self.peek() {
             Some(b'"') => self.basic_string(),
             Some(b'\'') => self.literal_string(),
             _ => {
                 let bare =
                     self.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-                if bare.is_empty() { Err(self.unexpected("a key")) } else { Ok(bare.to_owned()) }
+                if bare.is_empty() { Err(self.unexpected("a key")) } else { Ok(bare.into()) }
             }
         }
     }
 
     /// A value that is neither array nor inline table.
-    pub(super) fn scalar(&mut self) -> Result<Scalar, Misfit> {
+    pub(super) fn scalar(&mut self) -> Result<Scalar<'a>, Misfit> {
         match self.peek() {
             Some(b'"') if self.rest().starts_with("\"\"\"") => {
-                self.multiline_basic_string().map(Scalar::String)
+                self.multiline_basic_string().map(|text| Scalar::String(text.into()))
             }
             Some(b'\'') if self.rest().starts_with("'''") => {
-                self.multiline_literal_string().map(Scalar::String)
+                self.multiline_literal_string().map(|text| Scalar::String(text.into()))
             }
             Some(b'"') => self.basic_string().map(Scalar::String),
             Some(b'\'') => self.literal_string().map(Scalar::String),
@@ -148,7 +153,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes what the library's lexer takes for one number or date, then checks that it is one.
-    fn number_or_date(&mut self) -> Result<Scalar, Misfit> {
+    fn number_or_date(&mut self) -> Result<Scalar<'a>, Misfit> {
         let start = self.pos;
         let rest = self.rest();
         let signed = self.eat("+") || self.eat("-");
@@ -186,7 +191,7 @@ impl<'a> Scanner<'a> {
         true
     }
 
-    fn decimal_or_date(&mut self, signed: bool) -> Scalar {
+    fn decimal_or_date(&mut self, signed: bool) -> Scalar<'a> {
         let digits = self.take_while(|b| b.is_ascii_digit());
         // All that may follow "0" is a fraction, an exponent or more digits, so no date.
         if !signed && digits != "0" && matches!(self.peek(), Some(b'-' | b':')) {

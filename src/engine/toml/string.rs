@@ -1,17 +1,19 @@
 //! Strings, in the four ways to write them.
 
+use std::borrow::Cow;
+
 use super::scan::Scanner;
 use crate::engine::files::Misfit;
 
 impl<'a> Scanner<'a> {
     /// `"text"`, with escapes.
-    pub(super) fn basic_string(&mut self) -> Result<String, Misfit> {
+    pub(super) fn basic_string(&mut self) -> Result<Cow<'a, str>, Misfit> {
         self.advance(1);
-        let mut result = String::new();
+        let mut result = Cow::Borrowed("");
         loop {
-            result.push_str(self.take_until(&['"', '\\', '\r', '\n']));
+            result += self.take_until(b"\"\\\r\n");
             match self.peek() {
-                Some(b'\\') => result.push(self.escape()?),
+                Some(b'\\') => result.to_mut().push(self.escape()?),
                 Some(b'"') => {
                     self.advance(1);
                     return Ok(result);
@@ -22,10 +24,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// `'text'`, taken as it stands.
-    pub(super) fn literal_string(&mut self) -> Result<String, Misfit> {
+    pub(super) fn literal_string(&mut self) -> Result<Cow<'a, str>, Misfit> {
         self.advance(1);
-        let result = self.take_until(&['\'', '\r', '\n']).to_owned();
-        if self.eat("'") { Ok(result) } else { Err(self.unexpected("the string's end (\"'\")")) }
+        let result = self.take_until(b"'\r\n");
+        if self.eat("'") {
+            Ok(result.into())
+        } else {
+            Err(self.unexpected("the string's end (\"'\")"))
+        }
     }
 
     /// `"""text"""`: escapes, and a backslash at the end of a line takes the white space after it.
@@ -35,7 +41,7 @@ impl<'a> Scanner<'a> {
         self.skip_newline();
         let mut result = String::new();
         loop {
-            result.push_str(self.take_until(&['"', '\\']));
+            result.push_str(self.take_until(b"\"\\"));
             match self.peek() {
                 Some(b'\\') if self.skip_escaped_newline()? => {}
                 Some(b'\\') => result.push(self.escape()?),
@@ -53,7 +59,7 @@ impl<'a> Scanner<'a> {
         self.skip_newline();
         let mut result = String::new();
         loop {
-            result.push_str(self.take_until(&['\'']));
+            result.push_str(self.take_until(b"'"));
             if self.peek().is_none() {
                 return Err(self.unexpected("the string's end (\"'''\")"));
             }
@@ -131,9 +137,9 @@ impl<'a> Scanner<'a> {
         char::from_u32(code)
     }
 
-    fn take_until(&mut self, ends: &[char]) -> &'a str {
-        let length = self.rest().find(ends).unwrap_or(self.rest().len());
-        self.take(length)
+    /// Up to the first of some ASCII characters.
+    fn take_until(&mut self, ends: &[u8]) -> &'a str {
+        self.take_while(|b| !ends.contains(&b))
     }
 
     fn take(&mut self, length: usize) -> &'a str {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::scan::Scanner;
-use super::{Document, Id, Keys, Kind, NESTING_MAX, Node, ROOT};
+use super::{Document, Id, Keys, Kind, NESTING_MAX, Node, Part, ROOT};
 use crate::engine::files::Misfit;
 
 /// Reads a whole file.
@@ -14,7 +14,7 @@ use crate::engine::files::Misfit;
 ///
 /// # Errors
 /// The first place that does not follow the grammar, by its byte in `bytes`.
-pub(in crate::engine) fn parse(bytes: &[u8]) -> Result<Document, Misfit> {
+pub(in crate::engine) fn parse(bytes: &[u8]) -> Result<Document<'_>, Misfit> {
     const MARKS: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
     let mark = MARKS.iter().find(|mark| bytes.starts_with(mark)).map_or(0, |mark| mark.len());
     let text = bytes.get(mark..).unwrap_or_default();
@@ -27,9 +27,9 @@ struct Parser<'a> {
     scanner: Scanner<'a>,
     /// The bytes before the scanner's text.
     shift: usize,
-    tables: Vec<Keys>,
+    tables: Vec<Keys<'a>>,
     /// The table that keys go into.
-    context: Vec<String>,
+    context: Vec<Part<'a>>,
     /// How many arrays and inline tables are open.
     depth: usize,
     /// Tables that exist because a key or header names something below them.
@@ -51,16 +51,16 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn document(mut self) -> Result<Document, Misfit> {
+    fn document(mut self) -> Result<Document<'a>, Misfit> {
         loop {
             self.scanner.skip_lines();
             match self.scanner.peek() {
                 None => return Ok(Document { tables: self.tables }),
                 Some(b'[') => self.header()?,
                 Some(_) => {
-                    let path = self.key("=")?;
+                    let (parents, key) = self.key("=")?;
                     let depth = self.context.len();
-                    let (key, node) = self.key_value(path)?;
+                    let node = self.key_value(parents, &key)?;
                     self.define(&key, node)?;
                     self.context.truncate(depth);
                 }
@@ -75,38 +75,37 @@ impl<'a> Parser<'a> {
         if !is_array {
             self.scanner.eat("[");
         }
-        let path = self.key("]")?;
+        let (parents, name) = self.key("]")?;
         if is_array && !self.scanner.eat("]") {
             return Err(self.scanner.unexpected("']]' after the name of the table"));
         }
-        self.enter(path, is_array)?;
-        self.arrays.remove(&key_text(&self.context));
+        self.enter(parents, name, is_array)?;
+        if !self.arrays.is_empty() {
+            self.arrays.remove(&key_text(&self.context));
+        }
         Ok(())
     }
 
-    fn key(&mut self, end: &str) -> Result<Vec<String>, Misfit> {
-        let key = self.scanner.key(end)?;
-        if self.context.len() + key.len() > NESTING_MAX {
+    fn key(&mut self, end: &str) -> Result<(Vec<Part<'a>>, Part<'a>), Misfit> {
+        let (parents, last) = self.scanner.key(end)?;
+        if self.context.len() + parents.len() >= NESTING_MAX {
             return Err(self.scanner.error("keys are nested too deeply"));
         }
-        Ok(key)
+        Ok((parents, last))
     }
 
     /// Reads the value of a key, and moves the context to the table that it belongs into.
-    fn key_value(&mut self, mut path: Vec<String>) -> Result<(String, Node), Misfit> {
-        let key = path.pop().unwrap_or_default();
-        for part in path {
-            let mut parent = self.context.clone();
-            parent.push(part);
-            self.implicit.insert(key_text(&parent));
-            self.enter(parent, false)?;
+    fn key_value(&mut self, parents: Vec<Part<'a>>, key: &Part<'a>) -> Result<Node<'a>, Misfit> {
+        for part in parents {
+            let context = self.context.clone();
+            self.implicit.insert(key_text_below(&context, &part));
+            self.enter(context, part, false)?;
         }
         self.scanner.skip_blanks();
-        let node = self.value(&key, false)?;
-        Ok((key, node))
+        self.value(key, false)
     }
 
-    fn value(&mut self, key: &str, in_array: bool) -> Result<Node, Misfit> {
+    fn value(&mut self, key: &Part<'a>, in_array: bool) -> Result<Node<'a>, Misfit> {
         let offset = self.scanner.offset() + self.shift;
         if self.depth + self.context.len() > NESTING_MAX {
             return Err(self.scanner.error("values are nested too deeply"));
@@ -123,7 +122,7 @@ impl<'a> Parser<'a> {
         Ok(Node { offset, kind })
     }
 
-    fn array(&mut self, key: &str) -> Result<Vec<Node>, Misfit> {
+    fn array(&mut self, key: &Part<'a>) -> Result<Vec<Node<'a>>, Misfit> {
         self.note_type(key, true);
         let mut items = Vec::new();
         loop {
@@ -142,18 +141,16 @@ impl<'a> Parser<'a> {
     /// The pairs go twice into tables, as in the library: into the file's, which finds keys
     /// defined twice, and into one of their own, which an array around it or a redefined key
     /// takes as its value.
-    fn inline_table(&mut self, key: &str, in_array: bool) -> Result<Id, Misfit> {
+    fn inline_table(&mut self, key: &Part<'a>, in_array: bool) -> Result<Id, Misfit> {
         let own = self.new_table();
         let outer = self.context.len();
-        self.context.push(key.to_owned());
-        self.implicit.insert(key_text(&self.context));
-        self.enter(self.context.clone(), in_array)?;
+        self.implicit.insert(key_text_below(&self.context, key));
+        self.enter(self.context.clone(), key.clone(), in_array)?;
         let depth = self.context.len();
         self.scanner.skip_blanks();
         while !self.scanner.eat("}") {
-            let path = self.key("=")?;
-            let parents = path.get(..path.len() - 1).unwrap_or_default().to_vec();
-            let (key, node) = self.key_value(path)?;
+            let (parents, key) = self.key("=")?;
+            let node = self.key_value(parents.clone(), &key)?;
             self.define(&key, node.clone())?;
             self.insert_below(own, &parents, key, node)?;
             self.context.truncate(depth);
@@ -174,9 +171,9 @@ impl<'a> Parser<'a> {
     fn insert_below(
         &mut self,
         mut table: Id,
-        path: &[String],
-        key: String,
-        node: Node,
+        path: &[Part<'a>],
+        key: Part<'a>,
+        node: Node<'a>,
     ) -> Result<(), Misfit> {
         for part in path {
             table = match self.get(table, part) {
@@ -190,8 +187,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Makes a table the context (`addContext`), and creates it and those above it.
-    fn enter(&mut self, mut path: Vec<String>, is_array: bool) -> Result<(), Misfit> {
-        let last = path.pop().unwrap_or_default();
+    fn enter(&mut self, path: Vec<Part<'a>>, last: Part<'a>, is_array: bool) -> Result<(), Misfit> {
         let mut table = ROOT;
         for (index, part) in path.iter().enumerate() {
             table = match self.get(table, part) {
@@ -224,7 +220,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A key with its value, in the context's table.
-    fn define(&mut self, key: &str, node: Node) -> Result<(), Misfit> {
+    fn define(&mut self, key: &Part<'a>, node: Node<'a>) -> Result<(), Misfit> {
         let is_array = matches!(node.kind, Kind::Array(_));
         self.set(key, node)?;
         self.note_type(key, is_array);
@@ -232,7 +228,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Puts a value into the context's table, unless one is there (`setValue`).
-    fn set(&mut self, key: &str, node: Node) -> Result<(), Misfit> {
+    fn set(&mut self, key: &Part<'a>, node: Node<'a>) -> Result<(), Misfit> {
         let mut table = ROOT;
         for part in &self.context {
             table = self
@@ -241,13 +237,13 @@ impl<'a> Parser<'a> {
                 .ok_or_else(|| self.defined(&self.context, "as something else"))?;
         }
         if self.get(table, key).is_none() {
-            self.insert(table, key.to_owned(), node);
+            self.insert(table, key.clone(), node);
             return Ok(());
         }
         let text = key_text_below(&self.context, key);
         let was_implicit = self.implicit.remove(&text);
         if self.arrays.contains(&text) {
-            self.insert(table, key.to_owned(), node);
+            self.insert(table, key.clone(), node);
         } else if !was_implicit {
             return Err(self.scanner.error(format!("{text} has been defined already")));
         }
@@ -255,6 +251,10 @@ impl<'a> Parser<'a> {
     }
 
     fn note_type(&mut self, key: &str, is_array: bool) {
+        // Most files have no array, and what is not there need not be named.
+        if !is_array && self.arrays.is_empty() {
+            return;
+        }
         // Under an empty key the library notes the type of the table around it.
         let of_table = key.is_empty() && !self.context.is_empty();
         let text =
@@ -266,18 +266,18 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn get(&self, table: Id, key: &str) -> Option<&Node> {
+    fn get(&self, table: Id, key: &str) -> Option<&Node<'a>> {
         let keys = self.tables.get(table)?;
         keys.get(find(keys, key).ok()?).map(|(_, node)| node)
     }
 
-    fn get_mut(&mut self, table: Id, key: &str) -> Option<&mut Node> {
+    fn get_mut(&mut self, table: Id, key: &str) -> Option<&mut Node<'a>> {
         let keys = self.tables.get_mut(table)?;
         let at = find(keys, key).ok()?;
         keys.get_mut(at).map(|(_, node)| node)
     }
 
-    fn insert(&mut self, table: Id, key: String, node: Node) {
+    fn insert(&mut self, table: Id, key: Part<'a>, node: Node<'a>) {
         let Some(keys) = self.tables.get_mut(table) else { return };
         match find(keys, &key) {
             Ok(at) => keys.splice(at..=at, [(key, node)]).for_each(drop),
@@ -286,33 +286,34 @@ impl<'a> Parser<'a> {
     }
 
     fn new_table(&mut self) -> Id {
-        self.tables.push(Keys::new());
+        // Of the tables of large files most have one key or two.
+        self.tables.push(Keys::with_capacity(2));
         self.tables.len() - 1
     }
 
-    fn insert_table(&mut self, table: Id, key: &str) -> Id {
+    fn insert_table(&mut self, table: Id, key: &Part<'a>) -> Id {
         let inner = self.new_table();
         let node = self.node(Kind::Table(inner));
-        self.insert(table, key.to_owned(), node);
+        self.insert(table, key.clone(), node);
         inner
     }
 
-    fn node(&self, kind: Kind) -> Node {
+    fn node(&self, kind: Kind<'a>) -> Node<'a> {
         Node { offset: self.scanner.offset() + self.shift, kind }
     }
 
-    fn defined(&self, path: &[String], how: &str) -> Misfit {
+    fn defined(&self, path: &[Part<'_>], how: &str) -> Misfit {
         self.scanner.error(format!("{} has been defined {how}", key_text(path)))
     }
 }
 
 /// Where a key is, or where it belongs.
-fn find(keys: &Keys, key: &str) -> Result<usize, usize> {
-    keys.binary_search_by(|(other, _)| other.as_str().cmp(key))
+fn find(keys: &Keys<'_>, key: &str) -> Result<usize, usize> {
+    keys.binary_search_by(|(other, _)| other.as_ref().cmp(key))
 }
 
 /// The table that a key's value is, or the last of its tables.
-fn inner_table(node: &Node) -> Option<Id> {
+fn inner_table(node: &Node<'_>) -> Option<Id> {
     match &node.kind {
         Kind::Table(table) => Some(*table),
         Kind::Tables(tables) => tables.last().copied(),
@@ -321,14 +322,14 @@ fn inner_table(node: &Node) -> Option<Id> {
 }
 
 /// A key as it is written, which tells keys apart: parts that are not bare are quoted.
-fn key_text(path: &[String]) -> String {
+fn key_text(path: &[Part<'_>]) -> String {
     let mut text = String::new();
     path.iter().for_each(|part| push_part(&mut text, part));
     text
 }
 
 /// [`key_text`] of a key in a table.
-fn key_text_below(context: &[String], key: &str) -> String {
+fn key_text_below(context: &[Part<'_>], key: &str) -> String {
     let mut text = key_text(context);
     push_part(&mut text, key);
     text
