@@ -124,7 +124,7 @@ impl Bus {
         let path = path.map_err(|error| RuntimeError::of_call("LoadUnit", unit, error))?;
         let all = async {
             let proxy = PropertiesProxy::new(&self.connection, SERVICE, path).await?;
-            Ok(proxy.get_all(InterfaceName::from_static_str(interface)?.into()).await?)
+            Ok(proxy.get_all(InterfaceName::from_static_str(interface)?).await?)
         };
         all.await.map(Properties).map_err(|error| RuntimeError::of_call("GetAll", unit, error))
     }
