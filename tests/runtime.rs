@@ -1,5 +1,7 @@
 //! The engine is told, and its answer believed, only as far as systemd and the engine bear it out.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod runtime_support;
 
 use std::fs;
