@@ -47,7 +47,7 @@ fn a_directory_without_documents() {
     for host in super::hosts() {
         fs::write(host.docs().join("README.md"), "none").unwrap();
         fs::write(host.docs().join(".hidden.yaml"), "kind: Image").unwrap();
-        refused_on(&host, &["validate", "plan", "apply"], &[["UnreadableSource", "docs", "", "-"]]);
+        refused_on(&host, &["validate", "plan", "apply"], &[["NoDocuments", "docs", "", "-"]]);
     }
 }
 

@@ -17,6 +17,8 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedObjectPath, fdo, interface};
 
 const GUID: &str = "0123456789abcdef0123456789abcdef";
+/// The bus's own name, under which the systemd speaks as well.
+const BUS: &str = "org.freedesktop.DBus";
 const SYSTEMD: &str = "/org/freedesktop/systemd1";
 
 /// A unit of the systemd.
@@ -162,7 +164,7 @@ async fn serve_bus(stream: UnixStream, state: Arc<Mutex<State>>, log: PathBuf) -
     let mut builder = zbus::connection::Builder::unix_stream(stream.into_std().unwrap())
         .server(guid)
         .p2p()
-        .unique_name(":1.1")
+        .unique_name(BUS)
         .serve_at("/org/freedesktop/DBus", Dbus)
         .serve_at(SYSTEMD, Manager { state: state.clone(), log });
     for name in units.into_iter().chain(["unknown.service".to_owned()]) {
@@ -188,7 +190,7 @@ impl Dbus {
     fn add_match(&self, _rule: &str) {}
     fn remove_match(&self, _rule: &str) {}
     fn get_name_owner(&self, _name: &str) -> &str {
-        ":1.1"
+        BUS
     }
 }
 
