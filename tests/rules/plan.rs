@@ -154,6 +154,28 @@ fn k3_no_drain_where_nothing_is_lost() {
     drains(&nothing, &trusting(json!({"a.io": CA})), false);
 }
 
+/// A part of a mirror that must not be contacted is no place any more for what it mirrors, even
+/// where images of the mirror's own name are refused all along.
+#[test]
+fn k3_drain_where_a_part_of_a_mirror_is_lost() {
+    let never = |source: &str| {
+        let set = json!({"source": source, "mirrors": ["n.io"], "mirrorSourcePolicy": "NeverContactSource"});
+        idms("never", set)
+    };
+    let with = |allowed: &[&str], sets: &[Value]| {
+        [&sources(json!({"allowedRegistries": allowed})), &[mirrored(&["m.io"])], sets].concat()
+    };
+    let mirrored = with(&["s.io"], &[]);
+    drains(&mirrored, &with(&["s.io"], &[never("m.io/x")]), true);
+    drains(&mirrored, &with(&["s.io"], &[never("q.io/x")]), false);
+    drains(
+        &with(&["s.io"], &[never("m.io/x")]),
+        &with(&["s.io", "t.io"], &[never("m.io/x")]),
+        false,
+    );
+    drains(&with(&["s.io"], &[never("m.io/x")]), &mirrored, false);
+}
+
 const PAUSE: &str = "pause.io/pause:3.9";
 
 fn with_pause(sources: Value) -> Host {
