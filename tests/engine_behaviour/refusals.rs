@@ -337,3 +337,63 @@ fn policy_json_values_of_another_type() {
         ),
     ]);
 }
+
+/// The old format stands for itself, and in the main file alone.
+#[test]
+fn registries_conf_of_version_1() {
+    let old = "[registries.search]\nregistries = ['s.example']\n[registries.insecure]\nregistries = \
+               ['a.example', 'b.example']\n[registries.block]\nregistries = ['b.example', 'c.example']\n";
+    let read = Registries::parse(&File::new("f", old), &[]).unwrap();
+    let flags = |registry: &image_config_agent::engine::Registry| {
+        (registry.location.clone(), registry.insecure, registry.blocked)
+    };
+    let expected =
+        [("a.example", true, false), ("b.example", true, true), ("c.example", false, true)];
+    let expected =
+        expected.map(|(location, insecure, blocked)| (location.to_owned(), insecure, blocked));
+    assert_eq!(read.entries().map(flags).collect::<Vec<_>>(), expected);
+    assert_eq!(read.search().unwrap().registries, ["s.example"]);
+    for list in ["search", "insecure", "block"] {
+        let old = format!("[registries.{list}]\nregistries = ['a.example']\n");
+        assert!(Registries::parse(&File::new("f", old.as_str()), &[]).is_ok());
+        let error = Registries::parse(&File::absent("main"), &[File::new("f", old.as_str())]);
+        let said = error.unwrap_err().to_string();
+        assert_eq!(said, "f: registries: a drop-in must not use the old format, [registries.*]");
+        let mixed = " registries: the old and the new format must not be mixed";
+        for new in [
+            "registry = []",
+            "unqualified-search-registries = []",
+            "credential-helpers = []",
+            "short-name-mode = 'enforcing'",
+            "additional-layer-store-auth-helper = 'x'",
+            "aliases = {}",
+        ] {
+            registries(&[(&format!("{new}\n{old}"), mixed)]);
+        }
+        for nothing in ["short-name-mode = ''", "additional-layer-store-auth-helper = ''"] {
+            let file = File::new("f", format!("{nothing}\n{old}"));
+            assert!(Registries::parse(&file, &[]).is_ok(), "{nothing}");
+        }
+    }
+}
+
+/// Keys fold case, with two letters that only Unicode folds; spellings may not contradict.
+#[test]
+fn registries_conf_keys_in_several_spellings() {
+    let blocked = |text: &str| {
+        Registries::parse(&File::new("f", text), &[]).unwrap().is_blocked("a.example/x")
+    };
+    assert!(blocked("[['regi\u{17f}try']]\nlocation = 'a.example'\n'BLOC\u{212a}ED' = true"));
+    assert!(blocked(
+        "[[registry]]\nlocation = 'a.example'\nLocation = 'a.example'\nblocked = true"
+    ));
+    assert!(blocked("[[registry]]\nlocation = 'a.example'\n[[Registry]]\nblocked = true"));
+    let fault = "is written in several spellings, of which the engine takes one at random";
+    let tables = "[[Registry]]\n[[Registry]]\n[[registry]]\nlocation = 'a.example'";
+    let error = Registries::parse(&File::new("f", tables), &[]).unwrap_err();
+    assert_eq!(error.problem.to_string(), fault);
+    registries(&[(
+        "Short-name-mode = 'a'\nshort-name-mode = 'b'",
+        &format!("2:19: short-name-mode: {fault}"),
+    )]);
+}

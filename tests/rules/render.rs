@@ -127,6 +127,20 @@ fn r3_entries_of_one_location_get_the_same_flags() {
 }
 
 #[test]
+fn r3_entries_of_one_location_keep_the_flags_they_share() {
+    let entry = |prefix: &str| {
+        format!(
+            "[[registry]]\nprefix = \"{prefix}\"\nlocation = \"shared.io\"\ninsecure = true\nblocked = true\n"
+        )
+    };
+    let base = entry("a.io") + &entry("b.io");
+    let host = over_registries(&base, &[image(json!({"blockedRegistries": ["c.io"]}))]);
+    let text = host.text(REGISTRIES);
+    assert_eq!(text.matches("insecure = true").count(), 2, "{text}");
+    assert_eq!(text.matches("blocked = true").count(), 3, "{text}");
+}
+
+#[test]
 fn r3_our_mirrors_replace_the_bases() {
     let base = "[[registry]]\nlocation = \"s.io\"\n[[registry.mirror]]\nlocation = \"own.io\"\n";
     let set = json!({"source": "s.io", "mirrors": ["m.io"]});
