@@ -8,6 +8,11 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "engine_behaviour/refusals.rs"]
+mod refusals;
+#[path = "engine_behaviour/texts.rs"]
+mod texts;
+
 use std::path::Path;
 
 use image_config_agent::engine::short_names::{self, CandidateOrigin, ShortNameError};

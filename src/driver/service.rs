@@ -137,9 +137,11 @@ fn reload(service: &Service<'_>, driver: &mut Driver<'_>, times: &mut Times) {
             tracing::info!("the settings were read again");
         }
         Err(error) => {
-            driver.fail(format!("the settings are wrong and those of before stay: {error}"))
+            tracing::error!("the settings are wrong, those of before stay: {error}");
+            driver.facts.settings = Some(error.to_string());
         }
     }
+    driver.report();
     notify(&[NotifyState::Ready]);
 }
 

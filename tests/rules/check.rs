@@ -69,6 +69,47 @@ fn c1_documents_answer_for_what_is_proposed() {
     assert_eq!(host.snapshot(), before);
 }
 
+/// The search list that is proposed stands beside the drop-ins of others.
+#[test]
+fn c1_documents_answer_for_the_search_list_that_is_proposed() {
+    let host = Host::with(&[image(json!({"containerRuntimeSearchRegistries": ["a.io"]}))]);
+    let theirs = "[[registry]]\nlocation = \"b.io\"\nblocked = true\n";
+    host.write("/etc/containers/registries.conf.d/00-theirs.conf", theirs);
+    let proposed = |host: &Host, reference: &str| {
+        let docs = host.docs();
+        host.run(&["check", "-o", "json", "-f", docs.to_str().unwrap(), reference]).json()
+    };
+    assert!(proposed(&host, "ubi9")["candidates"].to_string().contains("a.io/ubi9"));
+    assert_eq!(proposed(&host, "b.io/x")["verdict"], "blocked");
+    host.apply().exits(0);
+    host.documents(&[image(json!({"insecureRegistries": ["c.io"]}))]);
+    assert!(!proposed(&host, "ubi9")["candidates"].to_string().contains("a.io/ubi9"));
+    assert_eq!(proposed(&host, "b.io/x")["verdict"], "blocked");
+}
+
+/// The CAs too are those that would be there, beside the files that others put there.
+#[test]
+fn c1_documents_answer_for_the_cas_that_are_proposed() {
+    let directory = "/etc/docker/certs.d/a.io:5000";
+    let host = Host::with(&trusting(json!({"a.io..5000": CA})));
+    let proposed = |host: &Host| {
+        let docs = host.docs();
+        host.run(&["check", "-o", "json", "-f", docs.to_str().unwrap(), "a.io:5000/x"]).json()
+    };
+    let cas = |host: &Host| proposed(host)["details"]["cas"].to_string();
+    assert!(cas(&host).contains(directory), "{}", cas(&host));
+    assert!(!host.check("a.io:5000/x")["details"]["cas"].to_string().contains(directory));
+    host.apply().exits(0);
+    host.documents(&[image(json!({}))]);
+    assert!(!cas(&host).contains(directory), "{}", cas(&host));
+    host.write(&format!("{directory}/own.crt"), CA);
+    assert!(cas(&host).contains(directory), "{}", cas(&host));
+    // A client's certificate without its key fails every pull, whatever is beside it.
+    host.documents(&trusting(json!({"a.io..5000": CA})));
+    host.write(&format!("{directory}/client.cert"), CA);
+    assert!(proposed(&host).to_string().contains("client.key"), "{}", proposed(&host));
+}
+
 #[test]
 fn c1_short_names() {
     let host = applied(&[image(json!({"containerRuntimeSearchRegistries": ["a.io", "b.io"]}))]);

@@ -55,6 +55,27 @@ fn r4_a_lifted_block_is_applied_and_said() {
     }
 }
 
+/// Of two prefixes of one length the engine takes the wildcard, in whichever file it stands.
+#[test]
+fn r4_a_wildcard_of_the_length_of_our_entry() {
+    for (ours, theirs, is_lifted) in [
+        ("a.example", "*.example", true),
+        ("ab.example", "*.example", false),
+        ("a.example", "*.exampla", false),
+        ("a.example", "b.example", false),
+    ] {
+        let host = Host::with(&[image(json!({"blockedRegistries": [ours]}))]);
+        host.write(DROP_IN, format!("[[registry]]\nprefix = \"{theirs}\"\nlocation = \"x.io\"\n"));
+        let names = host.plan().names();
+        assert_eq!(
+            names.contains(&"Overridden".to_owned()),
+            is_lifted,
+            "{ours} {theirs} {names:?}"
+        );
+        assert!(!names.contains(&"DropInOverrides".to_owned()), "{ours} {theirs} {names:?}");
+    }
+}
+
 #[test]
 fn r4_every_directory_that_engines_read() {
     for directory in [
@@ -159,6 +180,36 @@ fn r10_a_namespaces_policy_that_accepts_is_a_warning() {
 }
 
 #[test]
+fn r10_what_a_namespaces_policy_may_accept() {
+    let file = "/etc/crio/policies/team.json";
+    let allowed = || json!({"allowedRegistries": ["a.io", "d.io/x:v1"]});
+    let blocked = |scope: &str| json!({"blockedRegistries": [scope]});
+    for (sources, scope, is_said) in [
+        (allowed(), "a.io", false),
+        (allowed(), "a.io/x", false),
+        (allowed(), "b.io", true),
+        (allowed(), "b.io/x/y", true),
+        (allowed(), "*.io", true),
+        (allowed(), "d.io/x:v1", false),
+        (allowed(), "d.io/x", true),
+        (blocked("a.io"), "a.io", true),
+        (blocked("a.io"), "b.io", false),
+        (blocked("a.io/n"), "a.io/n", true),
+        (blocked("a.io/n"), "a.io/n/x", false),
+        (blocked("*.io"), "*.io", true),
+    ] {
+        let host = with_crio(&[image(sources.clone())]);
+        let accept = json!([{"type": "insecureAcceptAnything"}]);
+        let policy =
+            json!({"default": [{"type": "reject"}], "transports": {"docker": {scope: accept}}});
+        host.write(file, policy.to_string());
+        let names = host.plan().names();
+        let name = "NamespacePolicyAccepts".to_owned();
+        assert_eq!(names.contains(&name), is_said, "{sources} {scope}");
+    }
+}
+
+#[test]
 fn r11_pushes_are_not_stopped() {
     let validated =
         |sources: Value| Host::with(&[image(sources)]).on_documents("validate").exits(0);
@@ -251,4 +302,24 @@ fn r2_payload_whose_mirror_is_blocked_is_left_out() {
     let run = host.apply().exits(0);
     assert!(run.names().contains(&"PayloadBlocked".to_owned()), "{:?}", run.names());
     assert_eq!(host.verdict("quay.io/any/thing"), "allowed");
+}
+
+/// The image itself may be listed: of what blocks it only the wider entries stay.
+#[test]
+fn r2_payload_that_is_mirrored_and_listed_itself() {
+    let release = format!("{PAYLOAD}@{DIGEST}");
+    let lists = json!({"blockedRegistries": ["quay.io", release, "quay.io/x:v1", "other.io/x:v1"]});
+    let mirrored = idms("m", json!({"source": PAYLOAD, "mirrors": ["m.io/release"]}));
+    let host = Host::with(&[image(lists), cluster_version(), mirrored.clone()]);
+    host.apply().exits(0);
+    assert_eq!(host.verdict(&release), "allowed");
+    for refused in ["quay.io/x:v1", "quay.io/x:v2", "other.io/x:v1"] {
+        assert_eq!(host.verdict(refused), "rejected", "{refused}");
+    }
+    // Mirrors of pulls by digest do not serve a payload that is known by a tag.
+    let host = Host::with(&[image(json!({"blockedRegistries": ["quay.io"]})), mirrored]);
+    let (docs, tagged) = (host.docs(), format!("{PAYLOAD}:v1"));
+    let plan = ["plan", "-o", "json", "--release-image", &tagged, "-f", docs.to_str().unwrap()];
+    let names = host.run(&plan).names();
+    assert!(names.contains(&"PayloadBlocked".to_owned()), "{names:?}");
 }

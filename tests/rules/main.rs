@@ -5,6 +5,7 @@
 #[path = "../support/agent.rs"]
 mod agent;
 
+mod advice;
 mod base;
 mod check;
 mod commands;

@@ -77,6 +77,16 @@ fn h3_what_the_engine_needs() {
     }
 }
 
+/// A drop-in that the engine cannot read voids registries.conf before and after alike.
+#[test]
+fn h3_files_that_cannot_be_read_all_along() {
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    host.write("/etc/containers/registries.conf.d/50-theirs.conf", "not TOML");
+    assert_eq!(runtime(&host.plan().exits(2)), "none");
+    host.write("/etc/containers/registries.conf.d/50-theirs.conf", "");
+    assert_eq!(runtime(&host.plan().exits(2)), "reload");
+}
+
 /// A reload that could not be confirmed becomes a restart; a change of CAs still needs nothing.
 #[test]
 fn h3_a_log_level_that_hides_the_reload() {
@@ -172,4 +182,26 @@ fn k3_no_drain_where_nothing_is_lost() {
     drains(&sources(one), &sources(two), false);
     drains(&nothing, &sources(json!({"containerRuntimeSearchRegistries": ["a.io"]})), false);
     drains(&nothing, &trusting(json!({"a.io": CA})), false);
+}
+
+/// A part of a mirror that must not be contacted is no place any more for what it mirrors, even
+/// where images of the mirror's own name are refused all along.
+#[test]
+fn k3_drain_where_a_part_of_a_mirror_is_lost() {
+    let never = |source: &str| {
+        let set = json!({"source": source, "mirrors": ["n.io"], "mirrorSourcePolicy": "NeverContactSource"});
+        idms("never", set)
+    };
+    let with = |allowed: &[&str], sets: &[Value]| {
+        [&sources(json!({"allowedRegistries": allowed})), &[mirrored(&["m.io"])], sets].concat()
+    };
+    let mirrored = with(&["s.io"], &[]);
+    drains(&mirrored, &with(&["s.io"], &[never("m.io/x")]), true);
+    drains(&mirrored, &with(&["s.io"], &[never("q.io/x")]), false);
+    drains(
+        &with(&["s.io"], &[never("m.io/x")]),
+        &with(&["s.io", "t.io"], &[never("m.io/x")]),
+        false,
+    );
+    drains(&with(&["s.io"], &[never("m.io/x")]), &mirrored, false);
 }

@@ -127,6 +127,20 @@ fn r3_entries_of_one_location_get_the_same_flags() {
 }
 
 #[test]
+fn r3_entries_of_one_location_keep_the_flags_they_share() {
+    let entry = |prefix: &str| {
+        format!(
+            "[[registry]]\nprefix = \"{prefix}\"\nlocation = \"shared.io\"\ninsecure = true\nblocked = true\n"
+        )
+    };
+    let base = entry("a.io") + &entry("b.io");
+    let host = over_registries(&base, &[image(json!({"blockedRegistries": ["c.io"]}))]);
+    let text = host.text(REGISTRIES);
+    assert_eq!(text.matches("insecure = true").count(), 2, "{text}");
+    assert_eq!(text.matches("blocked = true").count(), 3, "{text}");
+}
+
+#[test]
 fn r3_our_mirrors_replace_the_bases() {
     let base = "[[registry]]\nlocation = \"s.io\"\n[[registry.mirror]]\nlocation = \"own.io\"\n";
     let set = json!({"source": "s.io", "mirrors": ["m.io"]});
@@ -267,4 +281,85 @@ fn r8_the_same_bytes_in_any_order() {
     );
     let render = |documents: &[Value]| Host::with(documents).on_documents("render").exits(0).out;
     assert_eq!(render(&documents), render(&turned));
+}
+
+/// Of two prefixes of one length the engine takes the wildcard.
+#[test]
+fn r3_a_host_of_one_letter_beside_its_wildcard() {
+    let lists = |insecure: &[&str], blocked: &[&str]| {
+        image(json!({"insecureRegistries": insecure, "blockedRegistries": blocked}))
+    };
+    let mirrored = json!({"source": "a.example", "mirrors": ["m.io"]});
+    let never = json!({"source": "a.example", "mirrors": ["m.io"], "mirrorSourcePolicy": "NeverContactSource"});
+    let leads =
+        |prefix: &str| format!("[[registry]]\nprefix = \"{prefix}\"\nlocation = \"b.io\"\n");
+    for (base, documents, severity) in [
+        ("", vec![lists(&["*.example", "a.example"], &[])], None),
+        ("", vec![lists(&["*.example", "ab.example"], &["ab.example"])], None),
+        ("", vec![lists(&["*.example"], &["a.example"])], Some("warning")),
+        ("", vec![lists(&["a.example"], &["*.example"])], Some("warning")),
+        ("", vec![lists(&["*.example"], &[]), idms("m", mirrored.clone())], Some("warning")),
+        ("", vec![lists(&["*.example"], &[]), itms("m", mirrored)], Some("warning")),
+        ("", vec![lists(&["*.example"], &[]), idms("m", never.clone())], Some("error")),
+        ("", vec![lists(&[], &["*.example"]), idms("m", never)], Some("warning")),
+        (&leads("a.example"), vec![lists(&["*.example"], &[])], Some("warning")),
+        (&leads("*.example"), vec![lists(&["a.example"], &[])], Some("warning")),
+    ] {
+        let host = Host::with(&documents);
+        host.write(REGISTRIES, base);
+        let run = host.plan();
+        let named: Vec<Value> =
+            run.findings().into_iter().filter(|f| f["name"] == "NotExpressible").collect();
+        let found = named.first().map(|f| f["severity"].as_str().unwrap().to_owned());
+        assert_eq!(found.as_deref(), severity, "{base} {documents:?}: {}", run.out);
+        assert!(named.iter().all(|f| f["value"] == "a.example"), "{named:?}");
+    }
+}
+
+#[test]
+fn r3_an_entry_below_one_of_the_base_inherits_its_mirrors() {
+    let entry = |prefix: &str, location: &str| {
+        format!(
+            "[[registry]]\nprefix = \"{prefix}\"\nlocation = \"{location}\"\n[[registry.mirror]]\nlocation = \"own.io/m\"\ninsecure = true\n"
+        )
+    };
+    let below = |scope: &str| [image(json!({"insecureRegistries": [scope]}))];
+    let host = over_registries(&entry("s.io", "s.io"), &below("s.io/a"));
+    assert_eq!(host.places("s.io/a/x:1"), ["own.io/m/a/x:1 insecure", "s.io/a/x:1 insecure"]);
+    assert_eq!(host.places("s.io/b/x:1"), ["own.io/m/b/x:1 insecure", "s.io/b/x:1"]);
+    let host = over_registries(&entry("*.s.io", "d.io"), &below("a.s.io/b"));
+    assert_eq!(host.places("a.s.io/b/x:1"), ["own.io/m/b/x:1 insecure", "d.io/b/x:1 insecure"]);
+    let bare = "[[registry]]\nprefix = \"*.s.io\"\nlocation = \"d.io\"\n";
+    let host = over_registries(bare, &below("a.s.io:5000"));
+    assert_eq!(host.places("a.s.io:5000/b:1"), ["d.io:5000/b:1 insecure"]);
+}
+
+#[test]
+fn r3_the_text_of_a_base_that_is_added_to_stays() {
+    for base in [
+        "# own\r\n[[registry]]\r\nlocation = \"a.io\" # mine\r\n",
+        "[[registry]]\nlocation   =   'a.io'\n\n\n# the end",
+        "unqualified-search-registries = [\n  \"a.io\",\n]\n",
+    ] {
+        let host = over_registries(base, &[image(json!({"blockedRegistries": ["b.io"]}))]);
+        let text = host.text(REGISTRIES);
+        assert!(text.starts_with(base), "{text}");
+        assert_eq!(host.places("b.io/x:1"), ["b.io/x:1 blocked"]);
+    }
+}
+
+#[test]
+fn r6_lists_that_agree_contradict_nothing() {
+    let set =
+        |name: &str, mirrors: &[&str]| idms(name, json!({"source": "s.io", "mirrors": mirrors}));
+    for sets in [
+        vec![set("x", &["m.io"])],
+        vec![set("x", &["m.io", "s.io", "n.io"])],
+        vec![set("x", &["m.io", "n.io"]), set("y", &["m.io", "n.io"])],
+    ] {
+        let host = Host::with(&sets);
+        let names = host.apply().exits(0).names();
+        assert!(!names.contains(&"MergedMirrors".to_owned()), "{names:?}");
+        assert_eq!(host.places(&format!("s.io/x@{DIGEST}"))[0], format!("m.io/x@{DIGEST}"));
+    }
 }
