@@ -56,7 +56,7 @@ fn json_strings_in_all_ways_to_write_them() {
             r#"{{"default": [{{"type": "signedBy", "keyType": "GPGKeys", "keyPath": {value}}}]}}"#
         );
         let policy = Policy::parse(&File::new("f", policy)).unwrap();
-        assert_eq!(policy.default_requirements()[0].value["keyPath"], text, "{value}");
+        assert_eq!(requirement(&policy)["keyPath"], text, "{value}");
     }
 }
 
@@ -82,7 +82,12 @@ fn json_keys_in_both_ways_to_write_them() {
         assert_eq!(policy.is_ok(), is_read, "{value}");
         if let Ok(policy) = policy {
             let written: serde_json::Value = serde_json::from_str(value).unwrap();
-            assert_eq!(policy.default_requirements()[0].value["keyData"], written);
+            assert_eq!(requirement(&policy)["keyData"], written);
         }
     }
+}
+
+/// The first requirement of the default, as it is handed on.
+fn requirement(policy: &Policy) -> serde_json::Value {
+    serde_json::from_str(&policy.default_requirements()[0].json).unwrap()
 }
