@@ -77,16 +77,6 @@ fn h3_what_the_engine_needs() {
     }
 }
 
-/// A drop-in that the engine cannot read voids registries.conf before and after alike.
-#[test]
-fn h3_files_that_cannot_be_read_all_along() {
-    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
-    host.write("/etc/containers/registries.conf.d/50-theirs.conf", "not TOML");
-    assert_eq!(runtime(&host.plan().exits(2)), "none");
-    host.write("/etc/containers/registries.conf.d/50-theirs.conf", "");
-    assert_eq!(runtime(&host.plan().exits(2)), "reload");
-}
-
 /// A reload that could not be confirmed becomes a restart; a change of CAs still needs nothing.
 #[test]
 fn h3_a_log_level_that_hides_the_reload() {
