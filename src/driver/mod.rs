@@ -4,6 +4,7 @@
 //! the plan's, and what follows what the machine's.
 
 pub mod control;
+mod engine;
 mod heals;
 mod look;
 mod memory;
@@ -32,8 +33,9 @@ use crate::model::{Digests, Finding};
 use crate::plan::Tell;
 use crate::proposal::{Documents, HostFiles, Input};
 use crate::report::{EngineState, Facts, LastChange, Status, Waiting};
-use crate::runtime::{self, Confirmation, Runtime};
+use crate::runtime::{Confirmation, Runtime};
 use crate::settings::Settings;
+use engine::{runtime_of, tell_and_start};
 use heals::Heals;
 
 /// How often the watchdog is told that all is well while something is waited for.
@@ -135,8 +137,9 @@ impl<'r> Driver<'r> {
         let applied = Applied::load(self.root).map(|applied| applied.set.digests);
         let at_target = match &change.target {
             Some(target) => applied.is_ok_and(|digests| digests.as_ref() == Some(target)),
-            // What goes back or heals is done again: twice does no harm.
-            None => false,
+            // Nobody knows whether the files went back before the crash: telling the engine of what
+            // it knows does less harm than not telling it.
+            None => true,
         };
         tracing::info!(change = ?change.kind, at_target, "going on with an interrupted change");
         let (phase, action) = phase.resume(at_target);
@@ -247,7 +250,15 @@ impl<'r> Driver<'r> {
     fn change(&mut self) -> Event {
         let start = Instant::now();
         let result = match self.memory.phase.change().map(|change| change.kind) {
-            Some(Kind::Apply) => self.apply(),
+            Some(Kind::Apply) => match self.apply() {
+                Ok(Some(outcome)) => Ok(outcome),
+                Ok(None) => {
+                    let why =
+                        "the documents or the host changed meanwhile; both are looked at again";
+                    return Event::NotChanged(why.to_owned());
+                }
+                Err(error) => Err(error),
+            },
             Some(Kind::Heal) => self.heal(),
             Some(Kind::Rollback) => self.session.rollback().map(Option::unwrap_or_default),
             Some(Kind::Revert) => self.session.revert(),
@@ -263,18 +274,17 @@ impl<'r> Driver<'r> {
         }
     }
 
-    fn apply(&mut self) -> Result<Outcome, ApplyError> {
-        // Read once more: between the look and now the documents may have changed. What is
-        // applied is what was judged, or the next look begins anew.
+    /// Applies what was judged; none where it is not what is there any more.
+    fn apply(&mut self) -> Result<Option<Outcome>, ApplyError> {
         let sight = self.look()?;
         let target = self.memory.phase.change().and_then(|change| change.target.clone());
         if !sight.proposal.is_applicable() || target != self.observed {
-            return Ok(Outcome::default());
+            return Ok(None);
         }
         let outcome = self.session.apply(sight.proposal.request())?;
         self.memory.retry = None;
         self.memory.undone = None;
-        Ok(outcome)
+        Ok(Some(outcome))
     }
 
     fn heal(&mut self) -> Result<Outcome, ApplyError> {
@@ -440,43 +450,6 @@ impl<'r> Driver<'r> {
         let engine = self.engine_settings.as_ref().map(|(_, answer)| answer.as_slice());
         HostFiles::read_with(self.root, &self.settings, engine)
     }
-}
-
-async fn tell_and_start(
-    runtime: Arc<Runtime>,
-    tell: Tell,
-    dependents: Vec<String>,
-) -> Result<Confirmation, runtime::RuntimeError> {
-    let told = match runtime.unit().await? {
-        Some(unit) => runtime.tell(tell, &unit).await?,
-        // It was there when the change began: whoever removed it wants no engine.
-        None => return Ok(Confirmation::Confirmed),
-    };
-    // Only now: each of them would start a failing engine once more.
-    runtime.start(&dependents).await?;
-    Ok(told)
-}
-
-/// The engine's side, unless the settings or the root say that there is none to be told (X2).
-fn runtime_of(root: &Root, settings: &Settings) -> Option<Arc<Runtime>> {
-    let is_managed =
-        settings.runtime.is_managed.unwrap_or(root.path() == std::path::Path::new("/"));
-    is_managed.then(|| {
-        Arc::new(Runtime::new(runtime::RuntimeSettings {
-            unit: settings.runtime.unit.clone(),
-            socket: below(root, &settings.runtime.socket),
-            bus: None,
-            restart_deadline: settings.runtime.restart_deadline,
-            reload_deadline: settings.runtime.reload_deadline,
-            answer_deadline: settings.runtime.restart_deadline,
-            journalctl: vec!["journalctl".into()],
-        }))
-    })
-}
-
-/// Where a path of the host is on this machine.
-fn below(root: &Root, path: &std::path::Path) -> PathBuf {
-    root.path().join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn waiting(what: &str, time: Duration) -> Option<Waiting> {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::control::{Answer, Request};
+use super::engine::below;
 use super::look::change;
-use super::{Driver, Source, below};
+use super::{Driver, Source};
 use crate::apply::{Applied, ApplyError, Base, given_back, held, one_step_back};
 use crate::host::{Content, HostError};
 use crate::machine::{Change, Ending, Kind, Phase};
@@ -116,8 +117,10 @@ impl Driver<'_> {
     pub(super) fn outcome_in_words(&self) -> Answer {
         let refused = self.facts.invalid.as_ref().or(self.facts.refused.as_ref());
         let ending = self.ending_in_words();
+        let no = |message: &str| Answer { ok: false, message: message.to_owned() };
         match refused {
-            Some((_, message)) if ending.ok => Answer { ok: false, message: message.clone() },
+            _ if self.memory.is_held => no("held: nothing is changed until release"),
+            Some((_, message)) if ending.ok => no(message),
             _ => ending,
         }
     }

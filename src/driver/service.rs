@@ -9,8 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::control::{self, Asked};
+use super::engine::runtime_of;
 use super::watch::{Wake, Watch};
-use super::{Driver, Source, jittered, runtime_of};
+use super::{Driver, Source, jittered};
 use crate::apply::{ApplyError, Recovery};
 use crate::host::Root;
 use crate::proposal::Input;

@@ -16,6 +16,7 @@ fn x3_hold_changes_nothing_until_release() {
     let [image, map] = trusting(json!({"c.io": CA}));
     serving.host.documents(&[image, map]);
     serving.until_condition("Applied", "False", "Held");
+    assert!(serving.ask("apply").exits(1).out.contains("held"));
     serving.host.write(POLICY, "{}");
     serving.until_condition("Drifted", "True", "ChangedByOthers");
     // Over restarts too.
