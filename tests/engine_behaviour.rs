@@ -10,6 +10,8 @@
 
 #[path = "engine_behaviour/refusals.rs"]
 mod refusals;
+#[path = "engine_behaviour/requirements.rs"]
+mod requirements;
 #[path = "engine_behaviour/texts.rs"]
 mod texts;
 

@@ -1,6 +1,8 @@
 //! How the engine's two formats write a text.
 
 use image_config_agent::engine::{File, Policy, Registries};
+use image_config_agent::model::Reference;
+use image_config_agent::model::reference::ReferenceError;
 
 /// The location of an entry that is written as the TOML value `value`.
 fn location(value: &str) -> String {
@@ -90,4 +92,24 @@ fn json_keys_in_both_ways_to_write_them() {
 /// The first requirement of the default, as it is handed on.
 fn requirement(policy: &Policy) -> serde_json::Value {
     serde_json::from_str(&policy.default_requirements()[0].json).unwrap()
+}
+
+/// What does not even look like a digest is a fault of the form, not of the digest.
+#[test]
+fn digests_are_looked_at_twice() {
+    use ReferenceError::{DigestAlgorithm, DigestFormat, DigestLength, Format};
+    let zeros = "0".repeat(64);
+    for (digest, error) in [
+        (format!("sha256:{}", "0".repeat(31)), Format),
+        (format!("sha256:{}", "0".repeat(32)), DigestLength),
+        (format!("sha256:{}", "g".repeat(64)), Format),
+        (format!("sha256:{}", "A".repeat(64)), DigestFormat),
+        (format!("256sha:{zeros}"), Format),
+        (format!("sha+:{zeros}"), Format),
+        (format!("sha-256:{zeros}"), Format),
+        (format!("sha+b.c_d-e:{zeros}"), DigestAlgorithm),
+        (zeros, Format),
+    ] {
+        assert_eq!(Reference::parse(&format!("a.example/b@{digest}")), Err(error), "{digest}");
+    }
 }

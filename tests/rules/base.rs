@@ -152,6 +152,39 @@ fn r1_adopt_takes_an_administrators_edit() {
     assert!(host.text(REGISTRIES).starts_with("# mine\n"));
 }
 
+/// What was edited stays as it was edited, an entry that the cluster changed too.
+#[test]
+fn r1_adopt_takes_an_edit_of_an_entry_of_the_base() {
+    let own = "[[registry]]\nlocation = \"old.io\"\n\n[[registry]]\nlocation = \"other.io\"\n";
+    let policy = json!({
+        "default": [{"type": "insecureAcceptAnything"}],
+        "transports": {"docker": {"old.io": [{"type": "insecureAcceptAnything"}]}},
+    });
+    let lists =
+        json!({"insecureRegistries": ["old.io", "other.io"], "blockedRegistries": ["a.io"]});
+    let host = Host::with(&[image(lists)]);
+    host.write(REGISTRIES, own).write(POLICY, policy.to_string());
+    host.apply().exits(0);
+    let text = host.text(REGISTRIES);
+    let edited = text.replace("location = \"old.io\"\n", "location = \"old.io\"\nblocked = true\n");
+    assert_ne!(text, edited);
+    host.write(REGISTRIES, edited);
+    let mut policy = host.json(POLICY);
+    policy["transports"]["docker"]["edit.io"] = json!([{"type": "reject"}]);
+    host.write(POLICY, policy.to_string());
+    host.run(&["base", "adopt", REGISTRIES]).exits(0);
+    host.run(&["base", "adopt", POLICY]).exits(0);
+    host.run(&["revert"]).exits(0);
+    let text = host.text(REGISTRIES);
+    for (entry, times) in [("old.io", 1), ("other.io", 1), ("a.io", 0), ("blocked = true", 1)] {
+        assert_eq!(text.matches(entry).count(), times, "{entry}: {text}");
+    }
+    assert_eq!(host.verdict("old.io/x"), "blocked");
+    assert_eq!(host.policy("docker", "edit.io").unwrap(), "reject");
+    assert_eq!(host.policy("docker", "old.io").unwrap(), "insecureAcceptAnything");
+    assert_eq!(host.policy("docker", "a.io"), None);
+}
+
 /// An apply heals what others wrote, and keeps their bytes; adopt takes those.
 #[test]
 fn r1_adopt_takes_what_a_heal_kept() {
