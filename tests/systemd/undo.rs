@@ -88,3 +88,18 @@ fn h10_a_stop_while_the_engine_restarts_leaves_nothing_half_done() {
     host.systemctl("start", "image-config-agent");
     host.converges();
 }
+
+#[test]
+fn h7_files_that_the_engine_refuses_at_a_reload_are_undone() {
+    let host = running("runtime.action = 'reload'");
+    let crio = host.invocation("crio");
+    host.behaves("refuse=evil.test");
+    host.systemctl("restart", "crio");
+    let restarted = host.invocation("crio");
+    assert_ne!(restarted, crio);
+    host.documents(&blocking("evil.test"));
+    host.until_condition("Degraded", "True", "RolledBack");
+    assert!(!host.text(REGISTRIES).contains("evil.test"));
+    assert_eq!(host.invocation("crio"), restarted, "it goes on with what it had");
+    assert!(host.run(&["image-config-agent", "status"]).out.contains("refuses the files"));
+}

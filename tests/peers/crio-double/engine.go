@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 	"github.com/sirupsen/logrus"
@@ -68,13 +69,18 @@ func newEngine(policy string) (*engine, error) {
 
 // reload reads registries.conf again; where that fails the library keeps the old one.
 // The two lines are CRI-O's own.
-func (e *engine) reload(silent bool) {
+func (e *engine) reload(b behaviour) {
+	text, _ := os.ReadFile("/etc/containers/registries.conf")
+	if b.refuse != "" && strings.Contains(string(text), b.refuse) {
+		logrus.Errorf("Unable to reload configuration: system registries reload failed: told to refuse %s", b.refuse)
+		return
+	}
 	registries, err := sysregistriesv2.TryUpdatingCache(e.context)
 	switch {
-	case silent:
+	case b.silent:
 	case err != nil:
 		source := sysregistriesv2.ConfigurationSourceDescription(e.context)
-		logrus.Errorf("system registries reload failed: %s: %v", source, err)
+		logrus.Errorf("Unable to reload configuration: system registries reload failed: %s: %v", source, err)
 	default:
 		logrus.Infof("Applied new registry configuration: %+v", registries)
 	}

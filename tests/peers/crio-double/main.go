@@ -58,7 +58,10 @@ func run(listen, policy string) error {
 	if err != nil {
 		return err
 	}
-	behaviour := readBehaviour()
+	behaviour, err := readBehaviour()
+	if err != nil {
+		return err
+	}
 	if err := behaviour.start(); err != nil {
 		return err
 	}
@@ -73,7 +76,7 @@ func run(listen, policy string) error {
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		for range hangups {
-			engine.reload(behaviour.silent)
+			engine.reload(behaviour)
 		}
 	}()
 	if err := notify("READY=1"); err != nil {
@@ -130,16 +133,23 @@ type behaviour struct {
 	silent bool
 	failIf string
 	hangIf string
+	refuse string
 }
 
-func readBehaviour() behaviour {
-	text, _ := os.ReadFile("/run/crio-double/behaviour")
+// readBehaviour takes no word that it does not know: a scenario must not pass without its fault.
+func readBehaviour() (behaviour, error) {
+	text, err := os.ReadFile("/run/crio-double/behaviour")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return behaviour{}, err
+	}
 	var b behaviour
 	for _, word := range strings.Fields(string(text)) {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
 		case "slow":
-			b.slow, _ = time.ParseDuration(value)
+			if b.slow, err = time.ParseDuration(value); err != nil {
+				return b, err
+			}
 		case "fail":
 			b.fail = true
 		case "fail-if":
@@ -148,11 +158,15 @@ func readBehaviour() behaviour {
 			b.hangIf = value
 		case "hang":
 			b.hang = true
+		case "refuse":
+			b.refuse = value
 		case "silent-reload":
 			b.silent = true
+		default:
+			return b, fmt.Errorf("no such behaviour: %s", word)
 		}
 	}
-	return b
+	return b, nil
 }
 
 func (b behaviour) start() error {
