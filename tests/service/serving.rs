@@ -113,9 +113,14 @@ impl Serving {
 
     /// Signals an agent that was just started, once it has said something.
     pub fn signal_when_ready(&self, signal: Signal) {
+        self.is_there();
+        self.signal(signal);
+    }
+
+    /// Waits for the first status of this agent: what an earlier one said stays until then.
+    pub fn is_there(&self) {
         let pid = self.child.id();
         self.until("its status", || self.status()["pid"] == pid);
-        self.signal(signal);
     }
 
     /// Kills it, and starts another.
