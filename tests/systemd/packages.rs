@@ -129,3 +129,16 @@ fn h11_a_purge_removes_the_state() {
     // What the administrator wrote stays.
     host.ok(&["test", "-e", "/etc/image-config-agent/cluster.d/image.json"]);
 }
+
+/// Where the host's own files could not be given back, the only copy of them is not thrown away.
+#[test]
+fn x3_a_purge_after_a_failed_revert_keeps_the_hosts_own_files() {
+    let host = DPKG.machine();
+    DPKG.run(&host, DPKG.install, "0.1.0");
+    host.documents(&blocking("a.test"));
+    host.converges();
+    host.write("/etc/image-config-agent/config.d/typo.toml", "gaurd = 'off'\n");
+    host.ok(&["dpkg", "-P", "image-config-agent"]);
+    assert_ne!(host.text(POLICY), OWN_POLICY, "the revert was to fail");
+    assert_eq!(host.text(&format!("/var/lib/image-config-agent/base/files{POLICY}")), OWN_POLICY);
+}
