@@ -21,3 +21,4 @@ pub mod report;
 pub mod runtime;
 pub mod settings;
 pub mod source;
+pub mod wish;

@@ -6,7 +6,7 @@ mod needed;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::apply::{Applied, ApplyError, Base, Outcome, Request, held, preview};
+use crate::apply::{Applied, ApplyError, Base, Held, Outcome, Request, held, preview};
 use crate::decode::{self, Context, SourceFile, decode};
 use crate::engine::{Content, File, Registries, ShortNameMode, certs};
 use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot, static_pods};
@@ -51,7 +51,7 @@ impl Documents {
         let (files, mut findings) = source::file::read_all(&input.paths);
         let context = Context {
             trusted_ca_namespace: settings.trusted_ca_namespace.clone(),
-            release_image: input.release_image.clone(),
+            release_image: input.release_image.clone().or_else(|| settings.release_image.clone()),
             default_registry: std::env::var("OPENSHIFT_DEFAULT_REGISTRY").ok(),
         };
         if !files.is_empty() || findings.is_empty() {
@@ -187,13 +187,19 @@ impl Proposal {
         self.originals.get(path).cloned().unwrap_or(Content::Absent)
     }
 
-    /// Whether the files may be written: `Overridden` alone does not stand in the way (rule R4).
+    /// Whether the files may be written.
     #[must_use]
     pub fn is_applicable(&self) -> bool {
-        !self
-            .findings
-            .iter()
-            .any(|finding| finding.severity == Severity::Error && finding.name != "Overridden")
+        self.obstacle().is_none()
+    }
+
+    /// What keeps the files from being written: `Overridden` alone does not (rule R4).
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&Finding> {
+        let is_in_the_way = |finding: &&Finding| {
+            finding.severity == Severity::Error && finding.name != "Overridden"
+        };
+        self.findings.iter().find(is_in_the_way)
     }
 
     /// What the transaction is asked for.
@@ -219,8 +225,7 @@ impl Proposal {
 
     /// What the guard says (rule H8); a warning where somebody has accepted the lock-out, for
     /// this once or with the Image's annotation.
-    #[must_use]
-    pub fn lock_outs(&self, root: &Root, accept: bool) -> Vec<Finding> {
+    fn lock_outs(&self, root: &Root, accept: bool) -> Vec<Finding> {
         let documents = &self.documents;
         let is_accepted = accept || guard::is_accepted(&documents.config, &documents.digests);
         let severity = match self.host.settings.guard {
@@ -243,19 +248,35 @@ impl Proposal {
         findings
     }
 
-    /// That a rollback went away from this configuration, if one did (rule X3).
+    /// That a rollback went away from this configuration, if one did (rules H5, X3).
     ///
     /// # Errors
     /// The state cannot be read.
-    pub fn hold(&self, root: &Root, severity: Severity) -> Result<Option<Finding>, ApplyError> {
+    pub fn held(&self, root: &Root) -> Result<Option<Held>, ApplyError> {
         let own = &self.documents.digests.without_cas;
-        let held = held(root)?.filter(|held| held.without_cas == *own);
-        Ok(held.map(|held| {
-            let why = "a rollback went away from this configuration, so it is not applied again.";
-            let fix = "Change the documents, or apply it with --retry.";
-            let origin = Origin::object("rollback");
-            Finding::new(severity, "HeldByRollback", origin, why, fix).about(held.configuration)
-        }))
+        Ok(held(root)?.filter(|held| held.digests.without_cas == *own))
+    }
+
+    /// Adds what stands in the way of an otherwise applicable change: the guard (rule H8), and a
+    /// rollback (rule X3), which weighs `of_hold`, or nothing where that is lifted.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn judge(
+        &mut self,
+        root: &Root,
+        accepts_lock_out: bool,
+        of_hold: Option<Severity>,
+    ) -> Result<(), ApplyError> {
+        if self.is_applicable() {
+            let lock_outs = self.lock_outs(root, accepts_lock_out);
+            self.findings.extend(lock_outs);
+        }
+        if let Some(severity) = of_hold.filter(|_| self.is_applicable()) {
+            let held = self.held(root)?;
+            self.findings.extend(held.map(|held| held_finding(held, severity)));
+        }
+        Ok(())
     }
 
     /// What `path` holds after the change: its bytes, or nothing.
@@ -419,6 +440,16 @@ impl HostFiles {
         let filters = crio.log_filter.as_deref().is_some_and(|filter| !filter.is_empty());
         filters.then_some("log_filter in crio.conf may hide what CRI-O says of it")
     }
+}
+
+fn held_finding(held: Held, severity: Severity) -> Finding {
+    let why = match &held.why {
+        Some(why) => format!("it was applied and undone, so it is not applied again: {why}."),
+        None => "a rollback went away from it, so it is not applied again.".to_owned(),
+    };
+    let fix = "Change the documents, or apply it with --retry.";
+    let origin = Origin::object("rollback");
+    Finding::new(severity, "HeldByRollback", origin, why, fix).about(held.digests.configuration)
 }
 
 fn files_of(listing: &Listing) -> &[File] {

@@ -7,7 +7,7 @@ use super::base::{Base, Live, Origin, copy_of, origins_file};
 use super::error::ApplyError;
 use super::outcome::{Change, ChangeKind, Outcome, Warning};
 use super::state::{
-    Applied, AppliedSet, Digests, Entry, STATE_DIR, applied_file, content_file, encode, held_file,
+    Applied, AppliedSet, Entry, Held, STATE_DIR, applied_file, content_file, encode, held_file,
     load, mirrored, previous_file, read_content, sha256,
 };
 use super::transaction::{Edit, Put};
@@ -22,7 +22,7 @@ pub(super) struct State {
     /// What a rollback goes back to.
     pub previous: Option<AppliedSet>,
     /// What a rollback went away from.
-    pub held: Option<Digests>,
+    pub held: Option<Held>,
 }
 
 impl State {
@@ -140,11 +140,7 @@ pub(super) fn plan(
             }
             None => planned.release_base(root, &mut next.base, path)?,
         };
-        planned.report(path, &live, &put, files.contains_key(path));
-        if !live.is(&put) {
-            planned.keep_foreign(now.applied.set.files.get(path), path, &live);
-            managed.push(Edit { path: path.clone(), put });
-        }
+        managed.extend(planned.put(now, path, &live, put, files.contains_key(path)));
     }
     let made = made_dirs(root, now, &managed)?;
     next.applied.directories = planned.sort_dirs(root, made, &managed)?;
@@ -164,18 +160,23 @@ pub(super) fn replan(root: &Root, now: &State, files: &Files) -> Result<Planned,
     let mut managed = Vec::new();
     for (path, ours) in files {
         let live = Live::read(root, path)?;
-        let put = put_ours(ours);
-        planned.report(path, &live, &put, true);
-        if !live.is(&put) {
-            planned.keep_foreign(now.applied.set.files.get(path), path, &live);
-            managed.push(Edit { path: path.clone(), put });
-        }
+        managed.extend(planned.put(now, path, &live, put_ours(ours), true));
     }
     planned.edits.append(&mut managed);
     Ok(planned)
 }
 
 impl Planned {
+    /// Says what becomes of a path, and keeps what others made of it; the edit, if one is needed.
+    fn put(&mut self, now: &State, path: &Path, live: &Live, put: Put, ours: bool) -> Option<Edit> {
+        self.report(path, live, &put, ours);
+        if live.is(&put) {
+            return None;
+        }
+        self.keep_foreign(now.applied.set.files.get(path), path, live);
+        Some(Edit { path: path.to_owned(), put })
+    }
+
     fn put_file(&mut self, path: PathBuf, bytes: Vec<u8>, mode: u32) {
         let put = Put::File { bytes, mode, owner: Owner::ours() };
         self.edits.push(Edit { path, put });

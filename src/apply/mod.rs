@@ -25,5 +25,5 @@ pub use outcome::{Change, ChangeKind, Outcome, Warning};
 pub use session::{
     Request, Session, given_back, held, is_applied, is_interrupted, one_step_back, preview,
 };
-pub use state::{Applied, AppliedSet, Digests, Entry, STATE_DIR, load_state, save_state};
+pub use state::{Applied, AppliedSet, Digests, Entry, Held, STATE_DIR};
 pub use transaction::Recovery;

@@ -9,7 +9,7 @@ use super::error::ApplyError;
 use super::journal::Journal;
 use super::lock::Lock;
 use super::outcome::{Outcome, Warning};
-use super::state::{AppliedSet, Digests, encode, held_file, load};
+use super::state::{AppliedSet, Digests, Held, encode, held_file, load};
 use super::transaction::{Edit, Put, Recovery, commit, recover};
 use crate::host::{Owner, Root};
 use crate::render::{FileSet, Want};
@@ -63,20 +63,31 @@ impl<'r> Session<'r> {
         self.execute(planned)
     }
 
-    /// Goes back to the set before the last apply that changed files, and holds the digests
-    /// that were applied (rule X3). `None`: there is nothing to go back to.
+    /// Goes back to the set before the last apply that changed files, and holds what was applied
+    /// (rule X3); `why`, if the agent does so by itself (rule H5). `None`: there is nothing to go
+    /// back to.
     ///
     /// # Errors
     /// As [`Session::apply`].
-    pub fn rollback(&self) -> Result<Option<Outcome>, ApplyError> {
+    pub fn rollback(&self, why: Option<&str>) -> Result<Option<Outcome>, ApplyError> {
         let now = State::load(self.root)?;
         let Some(previous) = now.previous.clone() else {
             return Ok(None);
         };
         let files = stored_files(self.root, &previous)?;
-        let mut next = State { held: now.applied.set.digests.clone(), ..State::default() };
+        let held = now.applied.set.digests.clone();
+        let held = held.map(|digests| Held { digests, why: why.map(str::to_owned) });
+        let mut next = State { held, ..State::default() };
         next.applied.set = previous;
         self.execute(plan(self.root, &now, &files, next)?).map(Some)
+    }
+
+    /// Forgets what is held, so that it can be applied again.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn lift_hold(&self) -> Result<(), ApplyError> {
+        Ok(self.root.remove(&held_file()).map(drop)?)
     }
 
     /// Puts `paths`, which others changed, back to what was applied (rule H9).
@@ -190,12 +201,11 @@ pub fn is_interrupted(root: &Root) -> Result<bool, ApplyError> {
     Ok(Journal::pending(root)?.is_some())
 }
 
-/// The digests that a rollback went away from: not to be applied again until the documents
-/// change or somebody asks for it (rule X3).
+/// What a rollback went away from, if anything (rules H5, X3).
 ///
 /// # Errors
 /// The state cannot be read.
-pub fn held(root: &Root) -> Result<Option<Digests>, ApplyError> {
+pub fn held(root: &Root) -> Result<Option<Held>, ApplyError> {
     load(root, &held_file())
 }
 

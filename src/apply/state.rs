@@ -67,8 +67,23 @@ pub fn read_content(root: &Root, sha256: &str) -> Result<Vec<u8>, ApplyError> {
     }
 }
 
+/// What a rollback went away from: not applied again until the documents change or somebody
+/// asks for it (rules H5, X3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The configuration.
+    #[serde(flatten)]
+    pub digests: Digests,
+    /// Why the agent undid it; none where somebody rolled it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// Reads a file of the state; `None` where it is missing.
-pub(super) fn load<T: DeserializeOwned>(root: &Root, file: &Path) -> Result<Option<T>, ApplyError> {
+///
+/// # Errors
+/// As [`Applied::load`].
+pub fn load<T: DeserializeOwned>(root: &Root, file: &Path) -> Result<Option<T>, ApplyError> {
     #[derive(Deserialize)]
     struct Version {
         format: u64,
@@ -105,19 +120,11 @@ pub(super) fn encode<T: Serialize>(file: &Path, body: &T) -> Result<Vec<u8>, App
     Ok(bytes)
 }
 
-/// Reads a file of the state that no transaction writes; `None` where it is missing.
-///
-/// # Errors
-/// As [`Applied::load`].
-pub fn load_state<T: DeserializeOwned>(root: &Root, file: &Path) -> Result<Option<T>, ApplyError> {
-    load(root, file)
-}
-
-/// Writes such a file, atomically and durably.
+/// Writes a file of the state that no transaction writes, atomically and durably.
 ///
 /// # Errors
 /// The disk fails.
-pub fn save_state<T: Serialize>(root: &Root, file: &Path, body: &T) -> Result<(), ApplyError> {
+pub fn save<T: Serialize>(root: &Root, file: &Path, body: &T) -> Result<(), ApplyError> {
     Ok(root.replace(file, &encode(file, body)?)?)
 }
 

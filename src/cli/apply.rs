@@ -7,13 +7,13 @@ use anyhow::bail;
 use clap::Args;
 use image_config_agent::apply::{Recovery, held, is_interrupted};
 use image_config_agent::driver::control::{self, Request};
-use image_config_agent::driver::{Driver, Once, Source};
+use image_config_agent::driver::{Driver, Once, Source, block_on};
 use image_config_agent::host::Root;
 use image_config_agent::machine::Kind;
 use image_config_agent::model::finding::any_error;
 use image_config_agent::model::{Digests, Severity};
 use image_config_agent::plan::{Impact, RuntimeNeed};
-use image_config_agent::proposal::{Documents, HostFiles, Input, Proposal};
+use image_config_agent::proposal::{HostFiles, Input, Proposal};
 use image_config_agent::settings::Settings;
 
 use super::{Exit, FormatArgs, HostArgs, output, status};
@@ -62,7 +62,9 @@ impl Apply {
         let documents = host.documents(&input);
         // What is refused leaves no trace, not even a lock; a change half-done may be what is
         // refused, and is ended first.
-        let refused = self.propose(&root, host, documents)?;
+        let mut refused = Proposal::of(&root, host, documents)?;
+        let of_hold = (!self.retry).then_some(Severity::Error);
+        refused.judge(&root, self.accept_lockout, of_hold)?;
         if !refused.is_applicable() && !is_interrupted(&root)? {
             let once = Once { findings: refused.findings, ..Once::default() };
             self.print(&refused.documents.digests, &once)?;
@@ -72,7 +74,7 @@ impl Apply {
         let source = Source::Read(Box::new(refused.documents));
         let mut driver = Driver::open(&root, settings, source, PATIENCE)?;
         report_recovery(driver.recovery());
-        let once = Driver::block_on(driver.apply_once(self.accept_lockout, self.retry))?;
+        let once = block_on(driver.apply_once(self.accept_lockout, self.retry))?;
         self.print(&digests, &once)?;
         Ok(Self::exit_of(&once))
     }
@@ -86,25 +88,6 @@ impl Apply {
     /// What the findings do not say is said here.
     fn exit_of(once: &Once) -> Exit {
         if any_error(&once.findings) { Exit::Error } else { exit(once) }
-    }
-
-    /// What the documents mean for the host, and what the guard says of it.
-    fn propose(
-        &self,
-        root: &Root,
-        host: HostFiles,
-        documents: Documents,
-    ) -> anyhow::Result<Proposal> {
-        let mut proposal = Proposal::of(root, host, documents)?;
-        if proposal.is_applicable() {
-            let lock_outs = proposal.lock_outs(root, self.accept_lockout);
-            proposal.findings.extend(lock_outs);
-        }
-        if proposal.is_applicable() && !self.retry {
-            let hold = proposal.hold(root, Severity::Error)?;
-            proposal.findings.extend(hold);
-        }
-        Ok(proposal)
     }
 
     fn print(&self, digests: &Digests, once: &Once) -> anyhow::Result<()> {
@@ -178,7 +161,7 @@ impl Rollback {
 fn step_back(root: &Root, settings: Settings, kind: Kind) -> anyhow::Result<Once> {
     let mut driver = Driver::open(root, settings, Source::Nowhere, PATIENCE)?;
     report_recovery(driver.recovery());
-    Ok(Driver::block_on(driver.step_back_once(kind))?)
+    Ok(block_on(driver.step_back_once(kind))?)
 }
 
 fn exit(once: &Once) -> Exit {
@@ -193,7 +176,7 @@ fn report_hold(root: &Root) -> anyhow::Result<()> {
     if let Some(held) = held(root)? {
         output::print(&format!(
             "held: {} is not applied again until it changes or apply --retry\n",
-            held.configuration
+            held.digests.configuration
         ))?;
     }
     Ok(())

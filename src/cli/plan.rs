@@ -28,10 +28,7 @@ impl Plan {
         if !proposal.is_applicable() {
             return self.refuse(&proposal);
         }
-        let lock_outs = proposal.lock_outs(&root, false);
-        proposal.findings.extend(lock_outs);
-        let hold = proposal.hold(&root, Severity::Warning)?;
-        proposal.findings.extend(hold);
+        proposal.judge(&root, false, Some(Severity::Warning))?;
         let outcome = proposal.outcome(&root)?;
         let impact = proposal.impact();
         if self.args.format.is_json() {

@@ -1,25 +1,26 @@
-//! Looking: what the documents mean for the host, and what that asks for.
+//! Looking: what the documents mean for the host, and how the host and its engine stand.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Driver, Source};
 use crate::apply::{ApplyError, Drift, drift, is_applied};
-use crate::machine::{Change, Kind, Phase};
-use crate::model::{Digests, Finding, Severity};
-use crate::plan::Tell;
-use crate::plan::impact::tell;
-use crate::proposal::{Documents, Engine, Input, Proposal};
+use crate::machine::Phase;
+use crate::model::{Finding, Severity};
+use crate::plan::Asked;
+use crate::proposal::{Documents, HostFiles, Input, Proposal};
 use crate::report::EngineState;
 use crate::report::reasons::reasons;
 use crate::runtime::{ActiveState, Load, Unit};
+use crate::settings::DriftAction;
+use crate::wish::{Seen, Standing, Wish};
 
 /// How long an engine may take to say which settings it runs with.
 const ASK_SETTINGS: Duration = Duration::from_secs(5);
 
 /// What was seen.
 pub(super) struct Sight {
-    /// What the documents mean for the host.
+    /// What the documents mean for the host, judged.
     pub proposal: Proposal,
     /// Whether that is what is applied, drift or not.
     pub is_applied: bool,
@@ -29,39 +30,26 @@ pub(super) struct Sight {
 
 impl Driver<'_> {
     /// Reads documents and host, and says what was seen in the facts.
-    pub(super) fn look(&mut self) -> Result<Sight, ApplyError> {
+    pub(super) fn look(&mut self, accepts_lock_out: bool) -> Result<Sight, ApplyError> {
         let host = self.host();
         let documents = match &self.source {
             Source::Files(input) => host.documents(input),
             Source::Read(documents) => Documents::clone(documents),
             Source::Nowhere => host.documents(&Input::default()),
         };
-        let digests = documents.digests.clone();
         let mut proposal = Proposal::of(self.root, host, documents)?;
-        let invalid = proposal.findings.iter().find(|finding| is_in_the_way(finding)).map(said);
-        if proposal.is_applicable() {
-            let is_accepted = self.accepts_lockout;
-            let lock_outs = proposal.lock_outs(self.root, is_accepted);
-            proposal.findings.extend(lock_outs);
-        }
-        let is_retried = self.memory.retry.as_ref() == Some(&digests.without_cas);
-        if proposal.is_applicable() && !is_retried {
-            let hold = proposal.hold(self.root, Severity::Error)?;
-            proposal.findings.extend(hold);
-        }
-        let is_applied = proposal.is_applicable() && is_applied(self.root, proposal.request())?;
+        self.facts.invalid = proposal.obstacle().map(said);
+        proposal.judge(self.root, accepts_lock_out, Some(Severity::Error))?;
         let refused = proposal.findings.iter().find(|finding| finding.severity == Severity::Error);
-        self.facts.refused = refused.filter(|_| invalid.is_none()).map(|finding| {
-            match (&self.memory.undone, &*finding.name) {
-                (Some(why), "HeldByRollback") => ("RolledBack".to_owned(), why.clone()),
-                _ => said(finding),
-            }
-        });
-        self.facts.invalid = invalid;
+        self.facts.refused = refused.filter(|_| self.facts.invalid.is_none()).map(said);
+        self.facts.undone = proposal.held(self.root)?.and_then(|held| held.why);
         self.facts.is_read = true;
+        let is_applicable = proposal.is_applicable();
+        let is_applied = is_applicable && is_applied(self.root, proposal.request())?;
+        let digests = proposal.documents.digests.clone();
         self.observed = Some(digests).filter(|_| self.facts.invalid.is_none());
         self.findings.clone_from(&proposal.findings);
-        if proposal.is_applicable() {
+        if is_applicable {
             let config = &proposal.documents.config;
             let reason =
                 |path: &Path| (path.to_owned(), reasons(config, &self.settings.paths, path));
@@ -73,50 +61,68 @@ impl Driver<'_> {
         Ok(Sight { proposal, is_applied, drift })
     }
 
-    /// The change that what was seen asks for, if any.
-    pub(super) fn wish(&mut self, sight: &Sight, unit: Option<&Unit>) -> Option<Change> {
-        if self.memory.is_held {
-            return None;
+    /// The same, where nothing is to come of it.
+    pub(super) fn refresh(&mut self) {
+        if let Err(error) = self.look(false) {
+            self.fail(error.to_string());
         }
-        if sight.proposal.is_applicable() && !sight.is_applied {
-            let (asked, is_owed) = self.tell_of(&sight.proposal);
-            self.memory.owes_restart |= is_owed;
-            // Without the bus nobody could tell the engine: that is waited for, unless nobody has to.
-            if asked.is_some() && matches!(self.facts.engine, EngineState::Unreachable(_)) {
-                return None;
+    }
+
+    /// What is to be done about what was seen.
+    pub(super) fn wish(&self, sight: &Sight, unit: Option<&Unit>) -> Wish {
+        let proposal = &sight.proposal;
+        let is_wanted = proposal.is_applicable() && !sight.is_applied;
+        let asked = match &self.runtime {
+            Some(_) if is_wanted => proposal.impact().asks(self.settings.runtime.action),
+            _ => Asked::Nothing,
+        };
+        Seen {
+            target: is_wanted.then(|| proposal.documents.digests.clone()),
+            asked,
+            ..self.seen(&sight.drift, &proposal.host, unit)
+        }
+        .wish()
+    }
+
+    /// Puts right what others just changed, without a look at the documents (rule H9).
+    pub(super) async fn heal_at_once(&mut self) {
+        let drift = match drift(self.root) {
+            Ok(drift) => drift,
+            Err(error) => return self.fail(error.to_string()),
+        };
+        self.note_drift(&drift);
+        if self.memory.phase == Phase::Idle && !self.healable(&drift).is_empty() {
+            let unit = self.look_at_engine().await;
+            let wish = self.seen(&drift, &self.host(), unit.as_ref()).wish();
+            if let Wish::Change { change, .. } = wish {
+                self.begin(change).await;
+                self.refresh();
             }
-            let target = Some(sight.proposal.documents.digests.clone());
-            return Some(change(Kind::Apply, target, asked, unit));
         }
-        if !self.healable(&sight.drift).is_empty() {
-            let told = self.tell_of_heal(&sight.drift, unit);
-            return Some(change(Kind::Heal, None, told, unit));
-        }
-        self.memory
-            .owes_restart
-            .then(|| change(Kind::Restart, None, Some(Tell::Restart), unit))
-            .filter(|_| {
-                unit.is_some_and(is_running) && sight.proposal.host.view().registries.is_ok()
-            })
+        self.report();
     }
 
-    /// What the engine must be told after the proposal's change, and whether that has to wait:
-    /// an engine that is told of files it cannot read dies.
-    fn tell_of(&self, proposal: &Proposal) -> (Option<Tell>, bool) {
-        let before = proposal.host.view();
-        let after = proposal.engine_files(Engine::Crio).view();
-        let action = self.settings.runtime.action;
-        let asked = tell(&proposal.impact(), &before, &after, action);
-        let asked = asked.filter(|_| self.runtime.is_some());
-        match after.registries {
-            Ok(_) => (asked, false),
-            Err(_) => (None, asked.is_some()),
+    /// What there is to be seen beside the documents.
+    fn seen(&self, drift: &[Drift], host: &HostFiles, unit: Option<&Unit>) -> Seen {
+        let heals = !self.healable(drift).is_empty();
+        let owes_restart = self.memory.owes_restart;
+        Seen {
+            is_held: self.memory.is_held,
+            target: None,
+            asked: Asked::Nothing,
+            heals,
+            has_read_foreign: self.has_read(drift, unit),
+            owes_restart,
+            is_readable: (heals || owes_restart) && host.view().registries.is_ok(),
+            standing: self.standing(unit),
+            dependents: unit.map(|unit| unit.dependents.clone()).unwrap_or_default(),
         }
     }
 
-    /// The engine reads again what it may have read of others (rule H9).
-    fn tell_of_heal(&self, drift: &[Drift], unit: Option<&Unit>) -> Option<Tell> {
-        let last_read = unit.filter(|unit| is_running(unit))?.last_read?;
+    /// Whether the engine may have read what others wrote into files that it keeps in memory.
+    fn has_read(&self, drift: &[Drift], unit: Option<&Unit>) -> bool {
+        let running = unit.filter(|unit| self.standing(Some(unit)) == Standing::Running);
+        let Some(last_read) = running.and_then(|unit| unit.last_read) else { return false };
         let paths = &self.settings.paths;
         let is_kept_in_memory = |drift: &&Drift| {
             drift.path == paths.registries_conf || drift.path.starts_with(&paths.registries_conf_d)
@@ -126,37 +132,21 @@ impl Driver<'_> {
             let changed = self.root.changed(&drift.path).ok().flatten();
             changed.is_none_or(|changed| changed <= last_read)
         };
-        drift.iter().filter(is_kept_in_memory).any(may_be_read).then_some(Tell::Reload)
-    }
-
-    /// Puts right what others just changed, without a look at the documents (rule H9).
-    pub(super) async fn heal_at_once(&mut self) {
-        let drift = match drift(self.root) {
-            Ok(drift) => drift,
-            Err(error) => return self.fail(error.to_string()),
-        };
-        let is_idle = self.memory.phase == Phase::Idle && !self.memory.is_held;
-        self.note_drift(&drift);
-        if is_idle && !self.healable(&drift).is_empty() {
-            let unit = self.look_at_engine().await;
-            let told = self.tell_of_heal(&drift, unit.as_ref());
-            self.begin(change(Kind::Heal, None, told, unit.as_ref())).await;
-        }
-        self.report();
+        drift.iter().filter(is_kept_in_memory).any(may_be_read)
     }
 
     /// Files that are to be put right: not those that somebody keeps changing (rule H9).
     pub(super) fn healable(&self, drift: &[Drift]) -> Vec<PathBuf> {
-        if self.settings.drift == crate::settings::DriftAction::Report {
+        if self.settings.drift == DriftAction::Report {
             return Vec::new();
         }
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let paths = drift.iter().map(|drift| &drift.path);
         paths.filter(|path| !self.heals.is_contested(path, now)).cloned().collect()
     }
 
     fn note_drift(&mut self, drift: &[Drift]) {
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let line = |drift: &Drift| format!("{}: {}", drift.path.display(), drift.kind);
         self.facts.drifted = drift.iter().map(line).collect();
         let contested = drift.iter().filter(|drift| self.heals.is_contested(&drift.path, now));
@@ -190,63 +180,46 @@ impl Driver<'_> {
     async fn ask_settings(&mut self, unit: &Unit) {
         let is_known =
             self.engine_settings.as_ref().is_some_and(|(run, _)| *run == unit.invocation);
-        let Some(runtime) = self.runtime.clone().filter(|_| is_running(unit) && !is_known) else {
-            return;
-        };
+        let is_asked = self.standing(Some(unit)) == Standing::Running && !is_known;
+        let Some(runtime) = self.runtime.clone().filter(|_| is_asked) else { return };
         let asked = tokio::time::timeout(ASK_SETTINGS, async move { runtime.config().await });
         match self.attend(asked).await {
             Err(_) => tracing::warn!("the engine does not say which settings it runs with"),
             Ok(Ok(answer)) => self.engine_settings = Some((unit.invocation.clone(), answer)),
             Ok(Err(error)) => {
-                tracing::warn!("its settings files stand in for the engine's answer: {error}")
+                tracing::warn!("its settings files stand in for the engine's answer: {error}");
             }
         }
     }
 
+    /// How the engine stands; without a unit, by what is known of why there is none.
+    pub(super) fn standing(&self, unit: Option<&Unit>) -> Standing {
+        match unit {
+            None if matches!(self.facts.engine, EngineState::Unreachable(_)) => {
+                Standing::Unreachable
+            }
+            None => Standing::Silent,
+            Some(unit) if unit.load == Load::Masked => Standing::Silent,
+            Some(unit) => match unit.active {
+                ActiveState::Active | ActiveState::Reloading => Standing::Running,
+                ActiveState::Failed | ActiveState::Activating => Standing::Failing,
+                ActiveState::Inactive | ActiveState::Deactivating => Standing::Silent,
+            },
+        }
+    }
+
     fn note_engine(&mut self, unit: &Unit) {
-        self.facts.engine = match unit.active {
-            _ if unit.load == Load::Masked => EngineState::Inactive,
-            ActiveState::Inactive | ActiveState::Deactivating => EngineState::Inactive,
-            ActiveState::Failed | ActiveState::Activating => {
+        self.facts.engine = match self.standing(Some(unit)) {
+            Standing::Silent | Standing::Unreachable => EngineState::Inactive,
+            Standing::Failing => {
                 EngineState::Failing(format!("{} is {}", self.settings.runtime.unit, unit.sub))
             }
-            ActiveState::Active | ActiveState::Reloading => match &self.facts.engine {
+            Standing::Running => match &self.facts.engine {
                 EngineState::Unconfirmed => EngineState::Unconfirmed,
                 _ => EngineState::Ready,
             },
         };
     }
-}
-
-/// A change, with what must be known of the engine before it (rules H5, H6).
-pub(super) fn change(
-    kind: Kind,
-    target: Option<Digests>,
-    tell: Option<Tell>,
-    unit: Option<&Unit>,
-) -> Change {
-    let is_told = unit.is_some_and(|unit| is_running(unit) || is_failing(unit));
-    Change {
-        kind,
-        target,
-        tell: tell.filter(|_| is_told),
-        was_failing: unit.is_some_and(is_failing),
-        dependents: unit.map(|unit| unit.dependents.clone()).unwrap_or_default(),
-    }
-}
-
-fn is_running(unit: &Unit) -> bool {
-    unit.load != Load::Masked && unit.active.runs()
-}
-
-fn is_failing(unit: &Unit) -> bool {
-    unit.load != Load::Masked
-        && matches!(unit.active, ActiveState::Failed | ActiveState::Activating)
-}
-
-/// Whether a finding keeps everything from being applied.
-fn is_in_the_way(finding: &Finding) -> bool {
-    finding.severity == Severity::Error && finding.name != "Overridden"
 }
 
 fn said(finding: &Finding) -> (String, String) {

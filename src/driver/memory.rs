@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{ApplyError, STATE_DIR, load_state, save_state};
+use crate::apply::ApplyError;
+use crate::apply::state::{self, STATE_DIR};
 use crate::host::Root;
 use crate::machine::Phase;
 
@@ -16,15 +17,10 @@ pub struct Memory {
     /// Somebody said `hold`: nothing is changed until `release` (rule X3).
     #[serde(default)]
     pub is_held: bool,
-    /// A reload of a heal was not confirmed: a restart is due (rule H7).
+    /// The engine has yet to be restarted: it could not have read the files, or has not said that it
+    /// did (rules H3, H7).
     #[serde(default)]
     pub owes_restart: bool,
-    /// What a retry was asked for, until it is applied: the digest that no brake holds.
-    #[serde(default)]
-    pub retry: Option<String>,
-    /// Why the configuration of the last change was undone (rule H5).
-    #[serde(default)]
-    pub undone: Option<String>,
 }
 
 impl Memory {
@@ -33,7 +29,7 @@ impl Memory {
     /// # Errors
     /// The file cannot be read, is damaged, or is of a newer agent.
     pub fn load(root: &Root) -> Result<Self, ApplyError> {
-        Ok(load_state(root, &file())?.unwrap_or_default())
+        Ok(state::load(root, &file())?.unwrap_or_default())
     }
 
     /// Makes it durable; what says nothing needs no file.
@@ -45,7 +41,7 @@ impl Memory {
             root.remove(&file())?;
             return Ok(());
         }
-        save_state(root, &file(), self)
+        state::save(root, &file(), self)
     }
 }
 

@@ -31,10 +31,11 @@ use crate::host::Root;
 use crate::machine::{Action, Ending, Event, Kind, Phase, backoff};
 use crate::model::{Digests, Finding};
 use crate::plan::Tell;
-use crate::proposal::{Documents, HostFiles, Input};
+use crate::proposal::{Documents, HostFiles, Input, Proposal};
 use crate::report::{EngineState, Facts, LastChange, Status, Waiting};
 use crate::runtime::{Confirmation, Runtime};
 use crate::settings::Settings;
+use crate::wish::Wish;
 use engine::{runtime_of, tell_and_start};
 use heals::Heals;
 
@@ -62,8 +63,9 @@ pub struct Driver<'r> {
     memory: Memory,
     /// As it was written down last.
     remembered: Memory,
+    /// What is about to be applied.
+    judged: Option<Proposal>,
     heals: Heals,
-    accepts_lockout: bool,
     /// Whether the status is written: a command that runs once says how it went itself.
     is_service: bool,
     /// How often in a row a look came to nothing that may pass.
@@ -105,8 +107,8 @@ impl<'r> Driver<'r> {
             runtime,
             remembered: memory.clone(),
             memory,
+            judged: None,
             heals: Heals::default(),
-            accepts_lockout: false,
             failures: 0,
             engine_settings: None,
             is_service: false,
@@ -120,7 +122,7 @@ impl<'r> Driver<'r> {
             waiting: None,
             status: None,
         };
-        driver.facts.hold = driver.hold_message();
+        driver.facts.is_held = driver.memory.is_held;
         Ok(driver)
     }
 
@@ -146,31 +148,33 @@ impl<'r> Driver<'r> {
         self.memory.phase = phase;
         self.remember();
         self.perform(action).await;
+        if self.is_service {
+            self.refresh();
+        }
     }
 
     /// Looks, and does what is to be done, until nothing is or something must be waited for.
-    pub async fn settle(&mut self) {
+    pub async fn settle(&mut self, accepts_lock_out: bool) {
         // A change may show that another is due: a heal that a restart is. Never without end.
         for _ in 0..4 {
-            let is_free = matches!(self.memory.phase, Phase::Idle | Phase::Retelling { .. });
-            if !is_free {
+            if !matches!(self.memory.phase, Phase::Idle | Phase::Retelling { .. }) {
                 break;
             }
             self.waiting = None;
             let unit = self.look_at_engine().await;
-            let sight = match self.look() {
-                Ok(sight) => {
-                    self.facts.failure = None;
-                    sight
-                }
+            let sight = match self.look(accepts_lock_out) {
+                Ok(sight) => sight,
                 Err(error) => {
                     self.fail(error.to_string());
                     break;
                 }
             };
-            let wish = self.wish(&sight, unit.as_ref());
-            let Some(change) = wish else { break };
-            drop(sight);
+            self.facts.failure = None;
+            let Wish::Change { change, owes_restart } = self.wish(&sight, unit.as_ref()) else {
+                break;
+            };
+            self.memory.owes_restart = owes_restart;
+            self.judged = Some(sight.proposal);
             if !self.begin(change).await {
                 break;
             }
@@ -250,17 +254,13 @@ impl<'r> Driver<'r> {
     fn change(&mut self) -> Event {
         let start = Instant::now();
         let result = match self.memory.phase.change().map(|change| change.kind) {
-            Some(Kind::Apply) => match self.apply() {
-                Ok(Some(outcome)) => Ok(outcome),
-                Ok(None) => {
-                    let why =
-                        "the documents or the host changed meanwhile; both are looked at again";
-                    return Event::NotChanged(why.to_owned());
-                }
-                Err(error) => Err(error),
+            Some(Kind::Apply) => match self.judged.take() {
+                Some(judged) => self.session.apply(judged.request()),
+                // Begun by an earlier process, and undone by the journal.
+                None => return Event::NotChanged("the documents are to be read again".to_owned()),
             },
             Some(Kind::Heal) => self.heal(),
-            Some(Kind::Rollback) => self.session.rollback().map(Option::unwrap_or_default),
+            Some(Kind::Rollback) => self.session.rollback(None).map(Option::unwrap_or_default),
             Some(Kind::Revert) => self.session.revert(),
             Some(Kind::Restart) | None => Ok(Outcome::default()),
         };
@@ -272,19 +272,6 @@ impl<'r> Driver<'r> {
             }
             Err(error) => Event::NotChanged(error.to_string()),
         }
-    }
-
-    /// Applies what was judged; none where it is not what is there any more.
-    fn apply(&mut self) -> Result<Option<Outcome>, ApplyError> {
-        let sight = self.look()?;
-        let target = self.memory.phase.change().and_then(|change| change.target.clone());
-        if !sight.proposal.is_applicable() || target != self.observed {
-            return Ok(None);
-        }
-        let outcome = self.session.apply(sight.proposal.request())?;
-        self.memory.retry = None;
-        self.memory.undone = None;
-        Ok(Some(outcome))
     }
 
     fn heal(&mut self) -> Result<Outcome, ApplyError> {
@@ -299,11 +286,11 @@ impl<'r> Driver<'r> {
 
     /// Brings back the files of before; whoever has done so already has nothing to do.
     fn undo(&mut self) -> Event {
-        let target = self.memory.phase.change().and_then(|change| change.target.clone());
+        let Phase::Undoing { change, why, .. } = &self.memory.phase else { return Event::Changed };
         let applied = Applied::load(self.root).map(|applied| applied.set.digests);
         let result = match applied {
-            Ok(digests) if digests.is_some() && digests == target => {
-                self.session.rollback().map(drop)
+            Ok(digests) if digests.is_some() && digests == change.target => {
+                self.session.rollback(Some(why)).map(drop)
             }
             Ok(_) => Ok(()),
             Err(error) => Err(error),
@@ -353,10 +340,7 @@ impl<'r> Driver<'r> {
             Phase::Undoing { .. } => "another try to bring the old files back",
             _ => "another try to tell the engine",
         };
-        self.waiting = Timestamp::now()
-            .checked_add(time)
-            .ok()
-            .map(|until| Waiting { what: format!("another try: {what}"), until });
+        self.waiting = waiting(what, time);
         self.report();
     }
 
@@ -366,12 +350,10 @@ impl<'r> Driver<'r> {
         self.waiting = None;
         match &ending {
             Ending::NotChanged(why) => self.facts.failure = Some(why.clone()),
-            Ending::RolledBack(why) => {
-                self.memory.undone = Some(why.clone());
+            Ending::Unconfirmed => self.memory.owes_restart = true,
+            Ending::Done | Ending::StillFailing(_) | Ending::RolledBack(_) => {
                 self.facts.failure = None;
             }
-            Ending::Unconfirmed => self.memory.owes_restart = true,
-            Ending::Done | Ending::StillFailing(_) => self.facts.failure = None,
         }
         let was_restarted = self.last.as_ref().is_some_and(|last| last.kind == Kind::Restart);
         if ending == Ending::Done && was_restarted {
@@ -382,12 +364,6 @@ impl<'r> Driver<'r> {
             last.ending = Some(ending);
         }
         self.remember();
-        if self.is_service {
-            // What is applied now, and whether it is what the documents mean.
-            if let Err(error) = self.look() {
-                self.fail(error.to_string());
-            }
-        }
         self.report();
     }
 
@@ -450,6 +426,14 @@ impl<'r> Driver<'r> {
         let engine = self.engine_settings.as_ref().map(|(_, answer)| answer.as_slice());
         HostFiles::read_with(self.root, &self.settings, engine)
     }
+}
+
+/// Runs a future to its end on this thread.
+///
+/// # Errors
+/// The kernel refuses what every process may have.
+pub fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
 }
 
 fn waiting(what: &str, time: Duration) -> Option<Waiting> {

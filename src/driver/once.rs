@@ -1,6 +1,5 @@
 //! One change, start to end, for a command that runs once while no agent does.
 
-use std::future::Future;
 use std::time::Instant;
 
 use super::Driver;
@@ -30,24 +29,15 @@ pub struct Once {
 const MOST_TRIES: u32 = 3;
 
 impl Driver<'_> {
-    /// Runs a future to its end on this thread.
-    ///
-    /// # Errors
-    /// The kernel refuses what every process may have.
-    pub fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
-        Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
-    }
-
     /// Applies the documents, `retry` even where a rollback holds them.
-    pub async fn apply_once(&mut self, accepts_lockout: bool, retry: bool) -> Once {
+    pub async fn apply_once(&mut self, accepts_lock_out: bool, retry: bool) -> Once {
         self.resume().await;
         self.work_to_the_end().await;
-        self.accepts_lockout = accepts_lockout;
-        if retry {
-            self.allow_retry();
+        if retry && let Err(error) = self.session.lift_hold() {
+            self.fail(error.to_string());
         }
-        let mut once = self.seen();
-        self.settle().await;
+        let mut once = self.beforehand(accepts_lock_out);
+        self.settle(accepts_lock_out).await;
         self.work_to_the_end().await;
         self.report_on(&mut once);
         if once.answer.ok {
@@ -73,8 +63,8 @@ impl Driver<'_> {
     }
 
     /// What is to be said beforehand: afterwards before and after are the same.
-    fn seen(&mut self) -> Once {
-        match self.look() {
+    fn beforehand(&mut self, accepts_lock_out: bool) -> Once {
+        match self.look(accepts_lock_out) {
             Ok(Sight { proposal, .. }) => Once {
                 impact: proposal.is_applicable().then(|| proposal.impact()),
                 findings: proposal.findings,

@@ -6,17 +6,17 @@ use jiff::Timestamp;
 
 use super::control::{Answer, Request};
 use super::engine::below;
-use super::look::change;
 use super::{Driver, Source};
-use crate::apply::{Applied, ApplyError, Base, given_back, held, one_step_back};
+use crate::apply::{Applied, ApplyError, Base, given_back, one_step_back};
 use crate::host::{Content, HostError};
 use crate::machine::{Change, Ending, Kind, Phase};
-use crate::plan::RuntimeAction;
-use crate::plan::impact::{impact, tell};
+use crate::plan::impact::impact;
+use crate::plan::{Asked, RuntimeAction};
 use crate::proposal::Engine;
 use crate::render::FileSet;
 use crate::report::status::FORMAT;
 use crate::report::{ManagedFile, RUN_DIR, Status};
+use crate::wish::change;
 
 impl Driver<'_> {
     /// Does what is asked for, as far as it goes without waiting.
@@ -24,26 +24,31 @@ impl Driver<'_> {
         tracing::info!(?request, "a request");
         let result = match request {
             Request::Apply { accept_lockout } => {
-                self.accepts_lockout = accept_lockout;
-                self.settle().await;
-                self.accepts_lockout = false;
+                self.settle(accept_lockout).await;
                 Ok(self.outcome_in_words())
             }
             Request::Rollback => self.step_back(Kind::Rollback).await,
             Request::Revert => {
                 self.memory.is_held = true;
-                self.facts.hold = self.hold_message();
+                self.facts.is_held = true;
                 self.step_back(Kind::Revert).await
             }
             Request::Hold => Ok(self.hold(true)),
             Request::Release => {
                 let answer = self.hold(false);
-                self.settle().await;
+                self.settle(false).await;
                 Ok(answer)
             }
             Request::Retry => {
-                self.retry().await;
-                Ok(self.outcome_in_words())
+                self.heals.clear();
+                self.facts.ending = None;
+                match self.session.lift_hold() {
+                    Ok(()) => {
+                        self.settle(false).await;
+                        Ok(self.outcome_in_words())
+                    }
+                    Err(error) => Err(error),
+                }
             }
         };
         self.report();
@@ -65,7 +70,11 @@ impl Driver<'_> {
         };
         let wish = self.change_to(kind, &files).await?;
         self.begin(wish).await;
-        Ok(self.ending_in_words())
+        let answer = self.ending_in_words();
+        if self.is_service {
+            self.refresh();
+        }
+        Ok(answer)
     }
 
     /// The change to files that come from no documents.
@@ -73,44 +82,30 @@ impl Driver<'_> {
         let unit = self.look_at_engine().await;
         let base = Base::load(self.root)?;
         let host = self.host();
-        let before = host.view();
         let original =
             |path: &Path| -> Content { base.text(self.root, &self.settings.paths, path) };
         let after = host.engine_files(Engine::Crio).with(files.iter(), original).view();
-        let cost = impact(&before, &after, host.hides_reloads());
-        let asked = match kind {
+        let action = match kind {
             // The package is being removed: it must disturb nobody.
-            Kind::Revert => tell(&cost, &before, &after, RuntimeAction::Reload),
-            _ => tell(&cost, &before, &after, self.settings.runtime.action),
+            Kind::Revert => RuntimeAction::Reload,
+            _ => self.settings.runtime.action,
         };
-        // An engine that is told of files it cannot read dies.
-        let asked = asked.filter(|_| self.runtime.is_some() && after.registries.is_ok());
-        Ok(change(kind, None, asked, unit.as_ref()))
+        let asked = impact(&host.view(), &after, host.hides_reloads()).asks(action);
+        let tell = match asked {
+            Asked::Now(tell) => Some(tell).filter(|_| self.runtime.is_some()),
+            Asked::Nothing | Asked::Later => None,
+        };
+        let standing = self.standing(unit.as_ref());
+        let dependents = unit.map(|unit| unit.dependents).unwrap_or_default();
+        Ok(change(kind, None, tell, standing, dependents))
     }
 
     fn hold(&mut self, is_held: bool) -> Answer {
         self.memory.is_held = is_held;
-        self.facts.hold = self.hold_message();
+        self.facts.is_held = is_held;
         self.remember();
         let message = if is_held { "held: nothing is changed until release" } else { "released" };
         Answer { ok: true, message: message.to_owned() }
-    }
-
-    async fn retry(&mut self) {
-        self.heals.clear();
-        self.allow_retry();
-        self.facts.ending = None;
-        self.settle().await;
-    }
-
-    /// Lifts the hold of a rollback for the configuration that it holds, and for no other.
-    pub(super) fn allow_retry(&mut self) {
-        self.memory.retry = held(self.root).ok().flatten().map(|held| held.without_cas);
-        self.remember();
-    }
-
-    pub(super) fn hold_message(&self) -> Option<String> {
-        self.memory.is_held.then(|| "somebody asked this agent to change nothing".to_owned())
     }
 
     /// Whether the documents are applied, in words.
@@ -142,6 +137,9 @@ impl Driver<'_> {
 
     /// Writes the status, if it says anything new.
     pub(super) fn report(&mut self) {
+        if !self.is_service {
+            return;
+        }
         let now = Timestamp::now();
         let status = self.status_at(now);
         let is_news =
@@ -149,9 +147,7 @@ impl Driver<'_> {
         if !is_news {
             return;
         }
-        if self.is_service {
-            self.publish(&status);
-        }
+        self.publish(&status);
         self.status = Some(status);
     }
 

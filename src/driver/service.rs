@@ -56,11 +56,7 @@ pub struct Service<'r> {
 /// # Errors
 /// It could not begin.
 pub fn run(service: &Service<'_>) -> Result<(), ServiceError> {
-    let executor = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| ServiceError::System("start", error))?;
-    executor.block_on(serve(service))
+    super::block_on(serve(service)).map_err(|error| ServiceError::System("start", error))?
 }
 
 async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
@@ -161,7 +157,7 @@ impl Driver<'_> {
             self.heal_at_once().await;
         }
         if times.look <= now {
-            self.settle().await;
+            self.settle(false).await;
             times.looked(self.look_again_in());
         }
     }

@@ -63,6 +63,37 @@ pub struct Impact {
     pub runtime_reason: String,
     /// Whether pods must go.
     pub drain: Drain,
+    /// Whether the engine judges images otherwise than before, by registries.conf or policy.json.
+    #[serde(skip)]
+    is_noticed: bool,
+    /// Whether the engine can read the files that this leaves.
+    #[serde(skip)]
+    is_readable: bool,
+}
+
+/// What a change asks to be told to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing.
+    Nothing,
+    /// This, once the files are in place.
+    Now(Tell),
+    /// To start again once it can read its files: told of them as they are, it would die.
+    Later,
+}
+
+impl Impact {
+    /// What the engine is to be told, as the settings have it (rules H2, H3).
+    #[must_use]
+    pub fn asks(&self, action: RuntimeAction) -> Asked {
+        let tell = match (action, self.runtime) {
+            _ if !self.is_noticed => return Asked::Nothing,
+            (RuntimeAction::Auto, RuntimeNeed::None) => return Asked::Nothing,
+            (RuntimeAction::Restart, _) | (_, RuntimeNeed::Restart) => Tell::Restart,
+            (RuntimeAction::Reload, _) | (RuntimeAction::Auto, RuntimeNeed::Reload) => Tell::Reload,
+        };
+        if self.is_readable { Asked::Now(tell) } else { Asked::Later }
+    }
 }
 
 /// What it costs to get from one view to another. `hides_reloads` says why a reload could not be
@@ -70,7 +101,13 @@ pub struct Impact {
 #[must_use]
 pub fn impact(before: &View, after: &View, hides_reloads: Option<&str>) -> Impact {
     let (runtime, runtime_reason) = runtime(before, after, hides_reloads);
-    Impact { runtime, runtime_reason, drain: drain(before, after) }
+    Impact {
+        is_noticed: runtime != RuntimeNeed::None || before.policy != after.policy,
+        is_readable: after.registries.is_ok(),
+        runtime,
+        runtime_reason,
+        drain: drain(before, after),
+    }
 }
 
 fn runtime(before: &View, after: &View, hides_reloads: Option<&str>) -> (RuntimeNeed, String) {
@@ -105,20 +142,6 @@ fn unread(error: &FileError, after: &View) -> String {
             format!(
                 "the engine cannot read its present files, nor those that this leaves ({error})"
             )
-        }
-    }
-}
-
-/// What the engine is told of a change, as the settings have it (rules H2, H3): nothing where no
-/// pull of any image notices a difference.
-#[must_use]
-pub fn tell(impact: &Impact, before: &View, after: &View, action: RuntimeAction) -> Option<Tell> {
-    match (action, impact.runtime) {
-        (_, RuntimeNeed::None) if before.policy == after.policy => None,
-        (RuntimeAction::Restart, _) | (_, RuntimeNeed::Restart) => Some(Tell::Restart),
-        (RuntimeAction::Auto, RuntimeNeed::None) => None,
-        (RuntimeAction::Reload, _) | (RuntimeAction::Auto, RuntimeNeed::Reload) => {
-            Some(Tell::Reload)
         }
     }
 }

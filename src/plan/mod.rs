@@ -8,5 +8,5 @@ pub mod overrides;
 mod probes;
 pub mod view;
 
-pub use impact::{Drain, Impact, RuntimeAction, RuntimeNeed, Tell};
+pub use impact::{Asked, Drain, Impact, RuntimeAction, RuntimeNeed, Tell};
 pub use view::View;

@@ -66,8 +66,10 @@ pub struct Facts {
     pub refused: Option<(String, String)>,
     /// Whether what the documents mean is what is applied.
     pub is_applied: bool,
-    /// Why the agent shall not change anything.
-    pub hold: Option<String>,
+    /// Why what the documents mean was undone, if it was: it is not tried again (rule H5).
+    pub undone: Option<String>,
+    /// Whether somebody asked the agent to change nothing (rule X3).
+    pub is_held: bool,
     /// Files that are not as applied, with what became of them.
     pub drifted: Vec<String>,
     /// Those of them that are left alone (rule H9).
@@ -128,6 +130,9 @@ impl Facts {
     }
 
     fn applied(&self, phase: &Phase) -> Said {
+        if let Some(why) = self.undone.as_ref().filter(|_| *phase == Phase::Idle) {
+            return said(Truth::False, "RolledBack", why);
+        }
         if let Some((reason, message)) = self.refused.as_ref().or(self.invalid.as_ref()) {
             return said(Truth::False, reason, message);
         }
@@ -144,7 +149,7 @@ impl Facts {
             Phase::Idle if self.is_applied => {
                 said(Truth::True, "AsExpected", "the files are what the documents mean")
             }
-            Phase::Idle if self.hold.is_some() => {
+            Phase::Idle if self.is_held => {
                 said(Truth::False, "Held", "the documents mean other files; this node is held")
             }
             Phase::Idle => match &self.failure {
@@ -205,16 +210,16 @@ impl Facts {
             }
             _ => {}
         }
+        if let Some(why) = &self.failure {
+            return said(Truth::True, "Failed", why);
+        }
+        if let Some(why) = &self.settings {
+            return said(Truth::True, "WrongSettings", why);
+        }
+        if let Some(why) = &self.undone {
+            return said(Truth::True, "RolledBack", why);
+        }
         match &self.ending {
-            _ if self.failure.is_some() => {
-                said(Truth::True, "Failed", self.failure.clone().unwrap_or_default())
-            }
-            _ if self.settings.is_some() => {
-                said(Truth::True, "WrongSettings", self.settings.clone().unwrap_or_default())
-            }
-            Some(Ending::RolledBack(why)) if !self.is_applied => {
-                said(Truth::True, "RolledBack", why)
-            }
             Some(Ending::StillFailing(why)) => said(Truth::True, "EngineFailing", why),
             _ if !self.contested.is_empty() => {
                 said(Truth::True, "Contested", self.contested.join("; "))
@@ -224,9 +229,10 @@ impl Facts {
     }
 
     fn held(&self) -> Said {
-        match &self.hold {
-            Some(why) => said(Truth::True, "Requested", why),
-            None => said(Truth::False, "AsExpected", "changes are made"),
+        if self.is_held {
+            let message = "somebody asked this agent to change nothing";
+            return said(Truth::True, "Requested", message);
         }
+        said(Truth::False, "AsExpected", "changes are made")
     }
 }
