@@ -191,6 +191,7 @@ impl Driver<'_> {
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
             sources: self.sources(),
+            node: None,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the agent says of itself: one status value, and who gets it.
 
 pub mod conditions;
+pub mod node_image_config;
 pub mod reasons;
 pub mod status;
 
 pub use conditions::{Condition, EngineState, Facts, Truth};
-pub use status::{LastChange, ManagedFile, RUN_DIR, Status, Waiting};
+pub use node_image_config::{NodeImageConfig, NodeImageConfigSpec, NodeImageConfigStatus};
+pub use status::{Drain, LastChange, ManagedFile, NodeState, RUN_DIR, Status, Waiting};

@@ -45,6 +45,40 @@ pub struct Status {
     pub waiting: Option<Waiting>,
     /// Where documents come from.
     pub sources: Vec<PathBuf>,
+    /// How the host stands as a node of its cluster; none outside of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeState>,
+}
+
+/// How a host stands as a node of its cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeState {
+    /// The pool whose slots it takes (rule K1).
+    pub pool: String,
+    /// Whether it has a slot.
+    pub has_slot: bool,
+    /// Whether the agent cordoned it.
+    pub is_cordoned: bool,
+    /// How far the drain of the change under way is.
+    pub drain: Drain,
+    /// The request to try again that was obeyed last, as its sender named it.
+    pub retried: Option<String>,
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state", content = "why")]
+pub enum Drain {
+    /// There is none.
+    #[default]
+    None,
+    /// Pods are being evicted.
+    Running,
+    /// Those that had to go have gone.
+    Done,
+    /// Some did not go in time: which, and what kept them (rule K4).
+    Failed(String),
 }
 
 /// A file that is ours.
