@@ -26,12 +26,12 @@ const MOST_CONDITIONS: usize = 16;
     status = "NodeImageConfigStatus",
     derive = "PartialEq",
     doc = "How far the image configuration of the cluster is on the Node of this name.",
-    printcolumn(name = "Node", type_ = "string", json_path = ".metadata.name"),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Applied", type_ = "string", json_path = ".status.applied.short"),
-    printcolumn(name = "Desired", type_ = "string", json_path = ".status.desired.short"),
-    printcolumn(name = "Runtime", type_ = "string", json_path = ".status.runtime"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Node","type":"string","jsonPath":".metadata.name"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Applied","type":"string","jsonPath":".status.applied.short"}"#,
+    printcolumn = r#"{"name":"Desired","type":"string","jsonPath":".status.desired.short"}"#,
+    printcolumn = r#"{"name":"Runtime","type":"string","jsonPath":".status.runtime"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodeImageConfigSpec {
