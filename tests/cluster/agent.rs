@@ -1,0 +1,121 @@
+//! The agent of one node, on a scratch root.
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::process::{Process, until_or};
+use crate::support::Host;
+
+/// A running agent and its host. It is killed when it is dropped.
+pub struct Agent {
+    pub node: String,
+    pub host: Host,
+    process: Process,
+}
+
+impl Agent {
+    /// Runs the agent of a node. It knows the cluster by a kubeconfig, which lies on its host as
+    /// `/etc/image-config-agent/kubeconfig`; `settings` is TOML that comes on top.
+    pub fn start(node: &str, kubeconfig: &str, settings: &str) -> Self {
+        Self::on(Host::new(), node, kubeconfig, settings)
+    }
+
+    /// The same on a host that is there already.
+    pub fn on(host: Host, node: &str, kubeconfig: &str, settings: &str) -> Self {
+        host.write("/etc/image-config-agent/kubeconfig", kubeconfig);
+        host.mode("/etc/image-config-agent/kubeconfig", 0o600);
+        let base = format!("log.filter = \"debug\"\nsource.quiet_seconds = 1\n{settings}");
+        host.write("/etc/image-config-agent/config.d/10-tests.toml", base);
+        let process = run(&host, node);
+        Self { node: node.to_owned(), host, process }
+    }
+
+    pub fn status(&self) -> Value {
+        let file = self.host.at("/run/image-config-agent/status.json");
+        std::fs::read(file)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// What it logged last.
+    pub fn said(&self) -> String {
+        self.process.said()
+    }
+
+    /// A condition's status and reason.
+    pub fn condition(&self, kind: &str) -> (String, String) {
+        let status = self.status();
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.into_iter().find(|condition| condition["type"] == kind);
+        let text = |key: &str| {
+            found.as_ref().and_then(|found| found[key].as_str()).unwrap_or("").to_owned()
+        };
+        (text("status"), text("reason"))
+    }
+
+    /// Asks until it is so.
+    #[track_caller]
+    pub fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
+        until_or(
+            &format!("{}: {what}", self.node),
+            || format!("{:#}\n{}", self.status(), self.said()),
+            is_so,
+        );
+    }
+
+    #[track_caller]
+    pub fn until_condition(&self, kind: &str, status: &str, reason: &str) {
+        let wanted = (status.to_owned(), reason.to_owned());
+        self.until(&format!("{kind} {status} {reason}"), || self.condition(kind) == wanted);
+    }
+
+    #[track_caller]
+    pub fn converges(&self) {
+        self.until("convergence", || self.host.run(&["status"]).code == 0);
+    }
+
+    /// Until the files say so of an image.
+    #[track_caller]
+    pub fn until_verdict(&self, reference: &str, verdict: &str) {
+        self.until(&format!("{reference} {verdict}"), || self.host.verdict(reference) == verdict);
+    }
+
+    /// Other credentials, put in place as a rotation does.
+    pub fn rotate(&self, kubeconfig: &str) {
+        let at = self.host.at("/etc/image-config-agent/kubeconfig");
+        let draft = at.with_extension("new");
+        std::fs::write(&draft, kubeconfig).unwrap();
+        std::fs::rename(draft, at).unwrap();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Stops it as a kubelet or systemd does.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Kills it, and starts it again.
+    pub fn crash_and_restart(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+        self.start_again();
+    }
+
+    /// Starts it again after a stop.
+    pub fn start_again(&mut self) {
+        self.process = run(&self.host, &self.node);
+    }
+}
+
+fn run(host: &Host, node: &str) -> Process {
+    let with = |command: &mut std::process::Command| {
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("IMAGE_CONFIG_AGENT_NODE_NAME", node);
+        command.args(["run", "--root"]).arg(host.root());
+    };
+    let log = host.root().with_file_name("agent.log");
+    Process::start(env!("CARGO_BIN_EXE_image-config-agent"), with, log)
+}
