@@ -431,10 +431,9 @@ impl HostFiles {
     #[must_use]
     pub fn hides_reloads(&self) -> Option<&'static str> {
         let crio = &self.snapshot.crio;
-        if matches!(
-            crio.log_level.as_deref(),
-            Some("fatal" | "panic" | "error" | "warn" | "warning")
-        ) {
+        // CRI-O knows its levels in any case of letters.
+        let level = crio.log_level.as_deref().unwrap_or_default().to_lowercase();
+        if matches!(level.as_str(), "fatal" | "panic" | "error" | "warn" | "warning") {
             return Some("log_level in crio.conf hides what CRI-O says of it");
         }
         let filters = crio.log_filter.as_deref().is_some_and(|filter| !filter.is_empty());

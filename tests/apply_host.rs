@@ -171,6 +171,20 @@ fn r10_crio_settings_come_from_its_files_in_its_order() {
     assert_eq!(files[0].path, Path::new("/etc/crio/policies/team.json"));
 }
 
+/// CRI-O's command line has the last word, but not over what a SIGHUP has it read from its files.
+#[test]
+fn r10_h7_the_engines_own_answer_has_the_last_word_but_for_what_a_reload_reads_again() {
+    let host = Scratch::new();
+    let files = "[crio.image]\nsignature_policy = '/etc/crio/files.json'\npause_image = 'p:1'\n";
+    host.write("/etc/crio/crio.conf", format!("{files}[crio.runtime]\nlog_level = 'warn'\n"));
+    let answer = b"[crio.image]\nsignature_policy = '/etc/crio/flag.json'\n\
+        [crio.runtime]\nlog_level = 'info'\nlog_filter = 'x'\n";
+    let crio = Snapshot::read(&host.root(), &Paths::default(), Some(answer)).crio;
+    assert_eq!(crio.signature_policy.as_deref(), Some(Path::new("/etc/crio/flag.json")));
+    assert_eq!(crio.pause_image.as_deref(), Some("p:1"));
+    assert_eq!((crio.log_level.as_deref(), crio.log_filter), (Some("warn"), None));
+}
+
 #[test]
 fn r9_certificate_directories_are_read_host_by_host() {
     let host = Scratch::new();

@@ -51,6 +51,10 @@ impl Crio {
 
     /// Takes over what the engine itself says (`GET /config` on its socket): its command line has
     /// the last word over the files. What cannot be read is passed over.
+    ///
+    /// `log_level` and `log_filter` stay as the files have them: on SIGHUP CRI-O takes these two from its
+    /// files, without its command line, before it comes to the registries (`pkg/config/reload.go`,
+    /// `Reload`). So they decide whether a reload can be confirmed (H7).
     pub fn overrule(&mut self, answer: &[u8]) {
         let mut said = Self::default();
         said.merge(Path::new("/config"), Content::Bytes(answer.to_vec()));
@@ -58,8 +62,6 @@ impl Crio {
         self.signature_policy_dir = said.signature_policy_dir.or(self.signature_policy_dir.take());
         self.short_name_mode = said.short_name_mode.or(self.short_name_mode.take());
         self.pause_image = said.pause_image.or(self.pause_image.take());
-        self.log_level = said.log_level.or(self.log_level.take());
-        self.log_filter = said.log_filter.or(self.log_filter.take());
     }
 
     /// Takes over what one file sets.

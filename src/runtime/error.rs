@@ -103,6 +103,16 @@ pub enum RuntimeError {
         /// What it logged.
         message: String,
     },
+    /// The engine cannot read its own settings again, which it does before it comes to the files. It
+    /// goes on as it was; started anew it would die of them.
+    #[error(
+        "the engine cannot read its own settings again, and never came to the files: {message}; mend \
+         crio.conf, then run image-config-agent retry"
+    )]
+    Unsettled {
+        /// What it logged.
+        message: String,
+    },
     /// systemd says something that this agent cannot read.
     #[error("systemd's answer cannot be read: {why}; this is a defect of the agent, report it")]
     Unreadable {
@@ -128,6 +138,7 @@ impl RuntimeError {
             | Self::SameInvocation { .. }
             | Self::BadAnswer { .. }
             | Self::Rejected { .. }
+            | Self::Unsettled { .. }
             | Self::Unreadable { .. } => false,
         }
     }

@@ -38,7 +38,7 @@ pub(super) enum Verdict {
     Applied,
     /// It refuses them.
     Refused(String),
-    /// Something else is wrong, and it never came to them.
+    /// Its own settings are wrong, and it never came to them.
     Elsewhere(String),
 }
 

@@ -141,17 +141,15 @@ impl Runtime {
             Ok(mark) => journal.verdict(&mark, self.settings.reload_deadline).await,
             Err(why) => Err(why),
         };
-        if let Ok(Verdict::Refused(message)) = verdict {
-            return Err(RuntimeError::Rejected { message });
-        }
+        let confirmation = match verdict {
+            Ok(Verdict::Applied) => Confirmation::Confirmed,
+            Ok(Verdict::Refused(message)) => return Err(RuntimeError::Rejected { message }),
+            Ok(Verdict::Elsewhere(message)) => return Err(RuntimeError::Unsettled { message }),
+            Err(why) => Confirmation::Unconfirmed(why),
+        };
         self.running(bus, &before.id).await?;
         self.answering(bus, &before.id).await?;
-        Ok(match verdict {
-            Ok(Verdict::Applied) => Confirmation::Confirmed,
-            Ok(Verdict::Refused(why) | Verdict::Elsewhere(why)) | Err(why) => {
-                Confirmation::Unconfirmed(why)
-            }
-        })
+        Ok(confirmation)
     }
 
     async fn start_one(&self, bus: &Bus, name: &str) -> Result<(), RuntimeError> {
