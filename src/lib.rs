@@ -14,6 +14,7 @@ pub mod engine;
 pub mod host;
 pub mod machine;
 pub mod model;
+pub mod node;
 pub mod plan;
 pub mod proposal;
 pub mod render;

@@ -3,3 +3,9 @@
 /// On the Image: accepts what the guard would refuse, for the one configuration whose digest is
 /// its value (rule H8).
 pub const ACCEPT_LOCKOUT: &str = "image-config-agent.io/accept-lockout";
+
+/// On a Node: the agent cordoned it, and may uncordon it (rule K4).
+pub const CORDONED: &str = "image-config-agent.io/cordoned";
+
+/// On a Node, by its administrator: the agent leaves it cordoned when it is done (rule K4).
+pub const KEEP_CORDONED: &str = "image-config-agent.io/keep-cordoned";

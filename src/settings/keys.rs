@@ -6,6 +6,7 @@ use toml_edit::Value;
 
 use super::value::{image, list, path, seconds, text, unit, word};
 use super::{DriftAction, Guard, Settings};
+use crate::node::DrainAction;
 use crate::plan::RuntimeAction;
 
 /// One setting.
@@ -36,6 +37,8 @@ const GUARDS: [(&str, Guard); 3] =
 const DRIFTS: [(&str, DriftAction); 2] =
     [("heal", DriftAction::Heal), ("report", DriftAction::Report)];
 const MANAGERS: [(&str, bool); 2] = [("systemd", true), ("none", false)];
+const DRAINS: [(&str, DrainAction); 3] =
+    [("auto", DrainAction::Auto), ("always", DrainAction::Always), ("never", DrainAction::Never)];
 const ACTIONS: [(&str, RuntimeAction); 3] = [
     ("restart", RuntimeAction::Restart),
     ("reload", RuntimeAction::Reload),
@@ -139,6 +142,18 @@ pub const KEYS: &[Key] = &[
         about: "how long a reload may take until the engine confirms it",
         set: |s, v| seconds(v).map(|time| s.runtime.reload_deadline = time),
         show: |s| s.runtime.reload_deadline.as_secs().to_string(),
+    },
+    Key {
+        name: "node.drain",
+        about: "auto (where a change takes something from pods), always or never: whether pods are evicted first",
+        set: |s, v| word(v, &DRAINS).map(|drain| s.node.drain = drain),
+        show: |s| named(s.node.drain, &DRAINS),
+    },
+    Key {
+        name: "node.drain_seconds",
+        about: "how long pods may take to go until the change is put off",
+        set: |s, v| seconds(v).map(|time| s.node.drain_deadline = time),
+        show: |s| s.node.drain_deadline.as_secs().to_string(),
     },
     Key {
         name: "log.filter",

@@ -268,6 +268,7 @@ mod tests {
                 "runtime.manager" => "none",
                 "runtime.action" => "auto",
                 "runtime.unit" => "x.service",
+                "node.drain" => "always",
                 name if name.ends_with("_seconds") => "7",
                 "guard_images" | "agent_image" => "a.io/x:1",
                 _ => "/x",

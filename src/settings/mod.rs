@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::host::Paths;
+use crate::node::NodeSettings;
 use crate::plan::RuntimeAction;
 
 pub use keys::{KEYS, Key};
@@ -70,6 +71,8 @@ pub struct Settings {
     pub release_image: Option<String>,
     /// The engine, and how it is told.
     pub runtime: Runtime,
+    /// What becomes of the cluster's node that this host is, during a change.
+    pub node: NodeSettings,
     /// What becomes of files of ours that others change.
     pub drift: DriftAction,
     /// How long documents must have stayed as they are before they count.
@@ -107,6 +110,7 @@ impl Default for Settings {
             sources: vec![PathBuf::from("/etc/image-config-agent/cluster.d")],
             release_image: None,
             runtime: Runtime::default(),
+            node: NodeSettings::default(),
             drift: DriftAction::default(),
             quiet: Duration::from_secs(1),
             recheck: Duration::from_secs(600),

@@ -1,0 +1,70 @@
+//! This host as a node of its cluster: cordon, drain, the kubelet's sign of life, and the slot of the
+//! roll-out.
+//!
+//! Every call is one short attempt. Whoever calls sets its deadline, waits and tries again.
+
+mod cordon;
+mod drain;
+mod error;
+mod ready;
+mod settings;
+
+use k8s_openapi::api::core::v1::Node as NodeObject;
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+pub use cordon::{Cordoned, Uncordoned};
+pub use drain::{Drained, Fate, fate};
+pub use error::NodeError;
+pub use ready::{Readiness, Sign};
+pub use settings::{DrainAction, NodeSettings};
+
+/// The Node object of this host, and what the agent does to it.
+pub struct Node {
+    client: Client,
+    name: String,
+    settings: NodeSettings,
+}
+
+impl Node {
+    /// The Node of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String, settings: NodeSettings) -> Self {
+        Self { client, name, settings }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the settings say of it.
+    #[must_use]
+    pub fn settings(&self) -> &NodeSettings {
+        &self.settings
+    }
+
+    /// Whether it is the only one: then nothing is drained, because pods could go nowhere.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn is_single_node(&self) -> Result<bool, NodeError> {
+        let two = ListParams::default().limit(2);
+        let nodes = self.nodes().list_metadata(&two).await;
+        let nodes = nodes.map_err(NodeError::of("the list of Nodes"))?;
+        Ok(nodes.items.len() < 2)
+    }
+
+    fn nodes(&self) -> Api<NodeObject> {
+        Api::all(self.client.clone())
+    }
+
+    async fn object(&self) -> Result<NodeObject, NodeError> {
+        self.nodes().get(&self.name).await.map_err(NodeError::of(self.object_name()))
+    }
+
+    fn object_name(&self) -> String {
+        format!("Node {}", self.name)
+    }
+}
