@@ -8,6 +8,7 @@
 
 pub mod apply;
 pub mod check;
+pub mod cluster;
 pub mod decode;
 pub mod driver;
 pub mod engine;

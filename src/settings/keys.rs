@@ -4,8 +4,8 @@ use std::path::Path;
 
 use toml_edit::Value;
 
-use super::value::{image, list, path, seconds, text, unit, word};
-use super::{DriftAction, Guard, Settings};
+use super::value::{image, list, object_name, path, seconds, text, truth, unit, word};
+use super::{DriftAction, Guard, OnMissing, Settings};
 use crate::node::DrainAction;
 use crate::plan::RuntimeAction;
 
@@ -36,6 +36,7 @@ const GUARDS: [(&str, Guard); 3] =
     [("enforce", Guard::Enforce), ("warn", Guard::Warn), ("off", Guard::Off)];
 const DRIFTS: [(&str, DriftAction); 2] =
     [("heal", DriftAction::Heal), ("report", DriftAction::Report)];
+const MISSING: [(&str, OnMissing); 2] = [("keep", OnMissing::Keep), ("revert", OnMissing::Revert)];
 const MANAGERS: [(&str, bool); 2] = [("systemd", true), ("none", false)];
 const DRAINS: [(&str, DrainAction); 3] =
     [("auto", DrainAction::Auto), ("always", DrainAction::Always), ("never", DrainAction::Never)];
@@ -94,6 +95,36 @@ pub const KEYS: &[Key] = &[
         about: "how often all is looked at again without an occasion",
         set: |s, v| seconds(v).map(|recheck| s.recheck = recheck),
         show: |s| s.recheck.as_secs().to_string(),
+    },
+    Key {
+        name: "kube.kubeconfig",
+        about: "credentials for the cluster's API, not below the root; unset: the service account of the agent's pod",
+        set: |s, v| path(v).map(|path| s.kube.kubeconfig = Some(path)),
+        show: |s| s.kube.kubeconfig.as_deref().map(shown).unwrap_or_default(),
+    },
+    Key {
+        name: "kube.node",
+        about: "the name of this host's Node; a DaemonSet sets it; unset: the host's name",
+        set: |s, v| object_name(v).map(|name| s.kube.node = Some(name)),
+        show: |s| s.kube.node.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "kube.on_missing",
+        about: "keep or revert: what becomes of an Image that is deleted from the cluster",
+        set: |s, v| word(v, &MISSING).map(|action| s.kube.on_missing = action),
+        show: |s| named(s.kube.on_missing, &MISSING),
+    },
+    Key {
+        name: "kube.release_image",
+        about: "true or false: whether the ClusterVersion says which image the release payload is",
+        set: |s, v| truth(v).map(|is| s.kube.takes_release_image = is),
+        show: |s| s.kube.takes_release_image.to_string(),
+    },
+    Key {
+        name: "kube.manage_mco_nodes",
+        about: "true or false: whether nodes of the Machine Config Operator are changed all the same",
+        set: |s, v| truth(v).map(|is| s.kube.changes_mco_nodes = is),
+        show: |s| s.kube.changes_mco_nodes.to_string(),
     },
     Key {
         name: "release_image",

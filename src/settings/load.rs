@@ -270,6 +270,10 @@ mod tests {
                 "runtime.unit" => "x.service",
                 "node.drain" => "always",
                 name if name.ends_with("_seconds") => "7",
+                "kube.node" => "a.b-1",
+                "kube.on_missing" => "revert",
+                "kube.release_image" => "true",
+                "kube.manage_mco_nodes" => "true",
                 "guard_images" | "agent_image" => "a.io/x:1",
                 _ => "/x",
             };

@@ -54,6 +54,31 @@ pub struct Runtime {
     pub reload_deadline: Duration,
 }
 
+/// What becomes of the configuration once the cluster has no Image any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMissing {
+    /// The last Image stays in force.
+    #[default]
+    Keep,
+    /// It counts as one that says nothing.
+    Revert,
+}
+
+/// The cluster, and this host's place in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kube {
+    /// The credentials, as the agent itself sees the file; unset: the service account of its pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// The name of this host's Node; unset: the host's name.
+    pub node: Option<String>,
+    /// What becomes of an Image that is deleted.
+    pub on_missing: OnMissing,
+    /// Whether the release payload's image is taken from the cluster's ClusterVersion.
+    pub takes_release_image: bool,
+    /// Whether nodes that the Machine Config Operator manages are changed all the same.
+    pub changes_mco_nodes: bool,
+}
+
 /// All settings, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -73,6 +98,8 @@ pub struct Settings {
     pub runtime: Runtime,
     /// What becomes of the cluster's node that this host is, during a change.
     pub node: NodeSettings,
+    /// The cluster, and this host's place in it.
+    pub kube: Kube,
     /// What becomes of files of ours that others change.
     pub drift: DriftAction,
     /// How long documents must have stayed as they are before they count.
@@ -111,6 +138,7 @@ impl Default for Settings {
             release_image: None,
             runtime: Runtime::default(),
             node: NodeSettings::default(),
+            kube: Kube::default(),
             drift: DriftAction::default(),
             quiet: Duration::from_secs(1),
             recheck: Duration::from_secs(600),

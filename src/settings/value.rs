@@ -56,6 +56,22 @@ pub(super) fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, Str
     })
 }
 
+pub(super) fn truth(value: &Value) -> Result<bool, String> {
+    let text = || value.as_str().and_then(|text| text.parse().ok());
+    value.as_bool().or_else(text).ok_or_else(|| "write true or false".to_owned())
+}
+
+/// The name of an object, by RFC 1123.
+pub(super) fn object_name(value: &Value) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let name = text(value)?;
+    if name.len() <= 253 && name.chars().all(is_plain) {
+        Ok(name)
+    } else {
+        Err("write a name of lower-case letters, digits, - and .".to_owned())
+    }
+}
+
 pub(super) fn unit(value: &Value) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
     let name = text(value)?;
