@@ -23,7 +23,7 @@ use crate::source;
 use needed::Needs;
 
 /// What the user gave.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Input {
     /// Files and directories of documents.
     pub paths: Vec<PathBuf>,
@@ -49,18 +49,32 @@ impl Documents {
     #[must_use]
     pub fn read(input: &Input, settings: &Settings, short_name_mode: Option<&str>) -> Self {
         let (files, mut findings) = source::file::read_all(&input.paths);
-        let context = Context {
-            trusted_ca_namespace: settings.trusted_ca_namespace.clone(),
-            release_image: input.release_image.clone().or_else(|| settings.release_image.clone()),
-            default_registry: std::env::var("OPENSHIFT_DEFAULT_REGISTRY").ok(),
-        };
+        let context = context(settings, input.release_image.as_ref());
         if !files.is_empty() || findings.is_empty() {
             return Self::of(&files, &context, findings, short_name_mode);
         }
         findings.sort();
+        Self::none(findings)
+    }
+
+    /// Judges documents that were read before.
+    #[must_use]
+    pub fn judge(files: &[SourceFile], settings: &Settings, short_name_mode: Option<&str>) -> Self {
+        Self::of(files, &context(settings, None), Vec::new(), short_name_mode)
+    }
+
+    /// No documents, for reasons.
+    #[must_use]
+    pub fn none(findings: Vec<Finding>) -> Self {
         let config = ClusterConfig::default();
         let digests = Digests::of(&config);
         Self { config, meaning: Meaning::default(), digests, findings }
+    }
+
+    /// What keeps them from being applied to any host.
+    #[must_use]
+    pub fn error(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.severity == Severity::Error)
     }
 
     fn of(
@@ -78,6 +92,14 @@ impl Documents {
         findings.extend(guard::stale_acceptance(&config, &digests));
         findings.sort();
         Self { config, meaning, digests, findings }
+    }
+}
+
+fn context(settings: &Settings, release_image: Option<&String>) -> Context {
+    Context {
+        trusted_ca_namespace: settings.trusted_ca_namespace.clone(),
+        release_image: release_image.or(settings.release_image.as_ref()).cloned(),
+        default_registry: std::env::var("OPENSHIFT_DEFAULT_REGISTRY").ok(),
     }
 }
 
@@ -327,6 +349,13 @@ impl HostFiles {
     #[must_use]
     pub fn documents(&self, input: &Input) -> Documents {
         Documents::read(input, &self.settings, self.snapshot.crio.short_name_mode.as_deref())
+    }
+
+    /// Judges documents that were read before for this host.
+    #[must_use]
+    pub fn judge(&self, files: &[SourceFile]) -> Documents {
+        let mode = self.snapshot.crio.short_name_mode.as_deref();
+        Documents::judge(files, &self.settings, mode)
     }
 
     /// What an engine reads at present.

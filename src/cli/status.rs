@@ -10,7 +10,7 @@ use image_config_agent::driver::control::{self, Answer, Request};
 use image_config_agent::host::Root;
 use image_config_agent::model::finding::printable;
 use image_config_agent::report::status::FORMAT;
-use image_config_agent::report::{Condition, RUN_DIR, Status as Report, Truth};
+use image_config_agent::report::{Condition, RUN_DIR, SourceStatus, Status as Report, Truth};
 use jiff::Timestamp;
 
 use super::{Exit, FormatArgs, HostArgs, output};
@@ -93,7 +93,7 @@ fn text(status: &Report, is_alive: bool, now: Timestamp) -> String {
     line("observed", short(&status.observed));
     line("applied", short(&status.applied));
     for source in &status.sources {
-        line("source", printable(&source.display().to_string()));
+        line("source", described(source));
     }
     if let Some(waiting) = &status.waiting {
         line("waiting", format!("{}, until {}", printable(&waiting.what), waiting.until));
@@ -109,11 +109,29 @@ fn text(status: &Report, is_alive: bool, now: Timestamp) -> String {
     text
 }
 
+fn described(source: &SourceStatus) -> String {
+    let mut text = format!("{}: {}", source.name, printable(&source.origin));
+    if let Some(revision) = &source.revision {
+        text.push_str(&format!(", revision {}", printable(revision)));
+    }
+    if !source.used {
+        text.push_str(" (not used)");
+    }
+    if let Some(trouble) = &source.trouble {
+        let (message, reason) = (printable(&trouble.message), printable(&trouble.reason));
+        text.push_str(&format!("; {message} [{reason}]"));
+        if let Some(retry) = trouble.retry {
+            text.push_str(&format!(", asked again at {retry:.0}"));
+        }
+    }
+    text
+}
+
 fn conditions(conditions: &[Condition], now: Timestamp) -> String {
     let mut text = String::new();
     for condition in conditions {
         let is_good = match condition.kind.as_str() {
-            "Valid" | "Applied" | "RuntimeReady" => condition.status == Truth::True,
+            "SourceReady" | "Valid" | "Applied" | "RuntimeReady" => condition.status == Truth::True,
             _ => condition.status == Truth::False,
         };
         let style = match (is_good, condition.status) {

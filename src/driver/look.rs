@@ -13,6 +13,7 @@ use crate::report::EngineState;
 use crate::report::reasons::reasons;
 use crate::runtime::{ActiveState, Load, Unit};
 use crate::settings::DriftAction;
+use crate::source::Trouble;
 use crate::wish::{Seen, Standing, Wish};
 
 /// How long an engine may take to say which settings it runs with.
@@ -32,13 +33,10 @@ impl Driver<'_> {
     /// Reads documents and host, and says what was seen in the facts.
     pub(super) fn look(&mut self, accepts_lock_out: bool) -> Result<Sight, ApplyError> {
         let host = self.host();
-        let documents = match &self.source {
-            Source::Files(input) => host.documents(input),
-            Source::Read(documents) => Documents::clone(documents),
-            Source::Nowhere => host.documents(&Input::default()),
-        };
+        let documents = self.documents(&host)?;
         let mut proposal = Proposal::of(self.root, host, documents)?;
-        self.facts.invalid = proposal.obstacle().map(said);
+        let obstacle = proposal.obstacle().map(said);
+        self.facts.invalid = obstacle.or(self.facts.invalid.take());
         proposal.judge(self.root, accepts_lock_out, Some(Severity::Error))?;
         let refused = proposal.findings.iter().find(|finding| finding.severity == Severity::Error);
         self.facts.refused = refused.filter(|_| self.facts.invalid.is_none()).map(said);
@@ -59,6 +57,23 @@ impl Driver<'_> {
         self.note_drift(&drift);
         self.facts.is_applied = is_applied && drift.is_empty();
         Ok(Sight { proposal, is_applied, drift })
+    }
+
+    /// The documents that are obeyed; what is wrong with their source goes to the facts.
+    fn documents(&mut self, host: &HostFiles) -> Result<Documents, ApplyError> {
+        self.facts.invalid = None;
+        match &mut self.source {
+            Source::Read(documents) => Ok(Documents::clone(documents)),
+            Source::Nowhere => Ok(host.documents(&Input::default())),
+            Source::Feeds(feeds) => {
+                let chosen = feeds.choose(self.root, host)?;
+                let said = |trouble: Trouble| (trouble.reason.into_owned(), trouble.message);
+                self.facts.invalid = chosen.refusal.map(said);
+                self.facts.source = chosen.trouble.map(said);
+                self.sources = chosen.sources;
+                Ok(chosen.documents)
+            }
+        }
     }
 
     /// The same, where nothing is to come of it.

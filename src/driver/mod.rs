@@ -5,6 +5,7 @@
 
 pub mod control;
 mod engine;
+mod feeds;
 mod heals;
 mod look;
 mod memory;
@@ -31,22 +32,22 @@ use crate::host::Root;
 use crate::machine::{Action, Ending, Event, Kind, Phase, backoff};
 use crate::model::{Digests, Finding};
 use crate::plan::Tell;
-use crate::proposal::{Documents, HostFiles, Input, Proposal};
-use crate::report::{EngineState, Facts, LastChange, Status, Waiting};
+use crate::proposal::{Documents, HostFiles, Proposal};
+use crate::report::{EngineState, Facts, LastChange, SourceStatus, Status, Waiting};
 use crate::runtime::{Confirmation, Runtime};
 use crate::settings::Settings;
 use crate::wish::Wish;
 use engine::{runtime_of, tell_and_start};
+pub use feeds::Feeds;
 use heals::Heals;
 
 /// How often the watchdog is told that all is well while something is waited for.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// Where the documents are.
-#[derive(Debug, Clone)]
 pub enum Source {
-    /// In files, which are read at every look.
-    Files(Input),
+    /// Where the settings say: one of several sources is obeyed (rule E1).
+    Feeds(Feeds),
     /// Here: they were read before.
     Read(Box<Documents>),
     /// Nowhere: the change needs none.
@@ -82,6 +83,7 @@ pub struct Driver<'r> {
     last: Option<LastChange>,
     outcome: Outcome,
     waiting: Option<Waiting>,
+    sources: Vec<SourceStatus>,
     status: Option<Status>,
 }
 
@@ -120,6 +122,7 @@ impl<'r> Driver<'r> {
             last: None,
             outcome: Outcome::default(),
             waiting: None,
+            sources: Vec::new(),
             status: None,
         };
         driver.facts.is_held = driver.memory.is_held;
@@ -186,7 +189,13 @@ impl<'r> Driver<'r> {
 
     /// How soon to look again without an occasion: sooner while something fails that may pass.
     fn look_again_in(&mut self) -> Duration {
-        let Some(earlier) = self.failures.checked_sub(1) else { return self.settings.recheck };
+        let Some(earlier) = self.failures.checked_sub(1) else {
+            let turn = match &self.source {
+                Source::Feeds(feeds) => feeds.next_turn(Instant::now()),
+                Source::Read(_) | Source::Nowhere => None,
+            };
+            return turn.map_or(self.settings.recheck, |turn| turn.min(self.settings.recheck));
+        };
         let again = backoff(earlier).min(self.settings.recheck);
         let what = match &self.facts.failure {
             Some(_) => "another try of what failed",
@@ -433,7 +442,11 @@ impl<'r> Driver<'r> {
 /// # Errors
 /// The kernel refuses what every process may have.
 pub fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // A name that is being resolved on another thread is not waited for.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 fn waiting(what: &str, time: Duration) -> Option<Waiting> {

@@ -190,15 +190,15 @@ impl Driver<'_> {
             findings: self.findings.clone(),
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
-            sources: self.sources(),
+            sources: self.sources.clone(),
             node: None,
         }
     }
 
     /// Every path whose change could matter: documents, and where they are looked for.
-    pub(super) fn sources(&self) -> Vec<PathBuf> {
+    pub(super) fn source_paths(&self) -> Vec<PathBuf> {
         match &self.source {
-            Source::Files(input) => input.paths.clone(),
+            Source::Feeds(feeds) => feeds.paths(),
             Source::Read(_) | Source::Nowhere => Vec::new(),
         }
     }

@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::control::{self, Asked};
 use super::engine::runtime_of;
 use super::watch::{Wake, Watch};
-use super::{Driver, Source, jittered};
+use super::{Driver, Feeds, Source, jittered};
 use crate::apply::{ApplyError, Recovery};
 use crate::host::Root;
-use crate::proposal::Input;
 use crate::report::Status;
 use crate::settings::{Settings, SettingsError};
 
@@ -61,7 +60,8 @@ pub fn run(service: &Service<'_>) -> Result<(), ServiceError> {
 
 async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     let settings = (service.settings)()?;
-    let source = service.source(&settings);
+    let (waking, mut wakes) = mpsc::unbounded_channel();
+    let source = service.source(&settings, &waking, None);
     let mut signals =
         Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
     let mut driver = Driver::open(service.root, settings, source, PATIENCE)?;
@@ -75,10 +75,9 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         .map_err(|error| ServiceError::System("open the control socket", error))?;
     let (asking, mut asked) = mpsc::channel(8);
     tokio::spawn(control::serve(listener, asking));
-    let (waking, mut wakes) = mpsc::unbounded_channel();
     let mut watches = Watches {
         sources: Watch::new(Wake::Source, waking.clone())?,
-        host: Watch::new(Wake::Host, waking)?,
+        host: Watch::new(Wake::Host, waking.clone())?,
     };
     watches.follow(&driver);
     notify(&[NotifyState::Ready]);
@@ -93,7 +92,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         };
         match occasion {
             Occasion::Stop => break,
-            Occasion::Reload => reload(service, &mut driver, &mut times),
+            Occasion::Reload => reload(service, &mut driver, &mut times, &waking),
             Occasion::Look => times.look = Instant::now(),
             Occasion::Wake(wake) => times.wake(wake, &driver.settings),
             Occasion::Asked((request, answer)) => {
@@ -111,22 +110,37 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
 }
 
 impl Service<'_> {
-    fn source(&self, settings: &Settings) -> Source {
+    /// The sources that the settings name; those of `old` that stay as they are go on.
+    fn source(
+        &self,
+        settings: &Settings,
+        waking: &UnboundedSender<Wake>,
+        old: Option<Source>,
+    ) -> Source {
         let paths = if self.files.is_empty() { &settings.sources } else { &self.files };
-        let release_image = settings.release_image.clone();
-        Source::Files(Input { paths: paths.clone(), release_image })
+        let old = match old {
+            Some(Source::Feeds(feeds)) => Some(feeds),
+            _ => None,
+        };
+        Source::Feeds(Feeds::open(self.root, settings, paths, waking, old))
     }
 }
 
 /// Reads the settings anew. Wrong ones change nothing, and are said.
-fn reload(service: &Service<'_>, driver: &mut Driver<'_>, times: &mut Times) {
+fn reload(
+    service: &Service<'_>,
+    driver: &mut Driver<'_>,
+    times: &mut Times,
+    waking: &UnboundedSender<Wake>,
+) {
     notify(&[
         NotifyState::Reloading,
         NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading),
     ]);
     match (service.settings)() {
         Ok(settings) => {
-            driver.source = service.source(&settings);
+            let old = std::mem::replace(&mut driver.source, Source::Nowhere);
+            driver.source = service.source(&settings, waking, Some(old));
             driver.runtime = runtime_of(driver.root, &settings);
             *times = Times::new(&settings);
             driver.settings = settings;
@@ -207,7 +221,7 @@ struct Watches {
 
 impl Watches {
     fn follow(&mut self, driver: &Driver<'_>) {
-        self.sources.follow(&driver.sources());
+        self.sources.follow(&driver.source_paths());
         self.host.follow(&driver.host_paths());
     }
 }

@@ -20,7 +20,7 @@ pub enum Truth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `Valid`, `Applied`, `RuntimeReady`, `Drifted`, `Degraded` or `Held`.
+    /// `SourceReady`, `Valid`, `Applied`, `RuntimeReady`, `Drifted`, `Degraded` or `Held`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it holds.
@@ -58,6 +58,9 @@ pub enum EngineState {
 /// All that the conditions go by.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// Why the source that is obeyed, or one that outranks it, gives nothing newer: a reason and a
+    /// message.
+    pub source: Option<(String, String)>,
     /// Why the documents cannot be applied as they are: a reason and a message.
     pub invalid: Option<(String, String)>,
     /// Whether documents have been read at all.
@@ -101,6 +104,7 @@ impl Facts {
         now: Timestamp,
     ) -> Vec<Condition> {
         let all = [
+            ("SourceReady", self.source_ready()),
             ("Valid", self.valid()),
             ("Applied", self.applied(phase)),
             ("RuntimeReady", self.runtime_ready()),
@@ -119,6 +123,14 @@ impl Facts {
             }
         };
         all.into_iter().map(condition).collect()
+    }
+
+    fn source_ready(&self) -> Said {
+        match &self.source {
+            _ if !self.is_read => said(Truth::Unknown, "NotRead", "no documents were read yet"),
+            Some((reason, message)) => said(Truth::False, reason, message),
+            None => said(Truth::True, "AsExpected", "the documents are the newest that there are"),
+        }
     }
 
     fn valid(&self) -> Said {

@@ -7,4 +7,7 @@ pub mod status;
 
 pub use conditions::{Condition, EngineState, Facts, Truth};
 pub use node_image_config::{NodeImageConfig, NodeImageConfigSpec, NodeImageConfigStatus};
-pub use status::{Drain, LastChange, ManagedFile, NodeState, RUN_DIR, Status, Waiting};
+pub use status::{
+    Drain, LastChange, ManagedFile, NodeState, RUN_DIR, SourceStatus, SourceTrouble, Status,
+    Waiting,
+};

@@ -43,8 +43,8 @@ pub struct Status {
     pub last_change: Option<LastChange>,
     /// What is waited for.
     pub waiting: Option<Waiting>,
-    /// Where documents come from.
-    pub sources: Vec<PathBuf>,
+    /// Where documents come from, in order of precedence (rule E1).
+    pub sources: Vec<SourceStatus>,
     /// How the host stands as a node of its cluster; none outside of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeState>,
@@ -79,6 +79,34 @@ pub enum Drain {
     Done,
     /// Some did not go in time: which, and what kept them (rule K4).
     Failed(String),
+}
+
+/// A source of documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// `kube`, `endpoint` or `files`.
+    pub name: String,
+    /// Where it is: paths, or a URL without what is secret in it.
+    pub origin: String,
+    /// Whether it is the one that is obeyed.
+    pub used: bool,
+    /// What tells its documents from others, as it names them itself.
+    pub revision: Option<String>,
+    /// Why it gives nothing newer at present.
+    pub trouble: Option<SourceTrouble>,
+}
+
+/// Why a source gives nothing newer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceTrouble {
+    /// In one word in CamelCase, for programs.
+    pub reason: String,
+    /// In one sentence, for people.
+    pub message: String,
+    /// When it is asked again.
+    pub retry: Option<Timestamp>,
 }
 
 /// A file that is ours.

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use toml_edit::Value;
 
-use super::value::{image, list, object_name, path, seconds, text, truth, unit, word};
-use super::{DriftAction, Guard, OnMissing, Settings};
+use super::value::{
+    image, list, object_name, path, seconds, seconds_or_never, text, truth, unit, word,
+};
+use super::{DriftAction, Guard, OnMissing, Settings, SourceName};
 use crate::node::DrainAction;
 use crate::plan::RuntimeAction;
 
@@ -40,6 +42,8 @@ const MISSING: [(&str, OnMissing); 2] = [("keep", OnMissing::Keep), ("revert", O
 const MANAGERS: [(&str, bool); 2] = [("systemd", true), ("none", false)];
 const DRAINS: [(&str, DrainAction); 3] =
     [("auto", DrainAction::Auto), ("always", DrainAction::Always), ("never", DrainAction::Never)];
+/// Every source that there is.
+const SOURCES: [(&str, SourceName); 1] = [("files", SourceName::Files)];
 const ACTIONS: [(&str, RuntimeAction); 3] = [
     ("restart", RuntimeAction::Restart),
     ("reload", RuntimeAction::Reload),
@@ -77,6 +81,18 @@ pub const KEYS: &[Key] = &[
         about: "directories or files of static pods, which the guard protects (a list; comma-separated in flags)",
         set: |s, v| list(v, path).map(|paths| s.static_pods = paths),
         show: |s| joined(&s.static_pods),
+    },
+    Key {
+        name: "source.order",
+        about: "where documents come from, in order of precedence: files (a list)",
+        set: |s, v| order(v).map(|order| s.order = order),
+        show: |s| s.order.iter().map(|name| name.word()).collect::<Vec<_>>().join(","),
+    },
+    Key {
+        name: "source.fallback_after_seconds",
+        about: "after how long without good documents from a source a lower one is obeyed; or never",
+        set: |s, v| seconds_or_never(v).map(|time| s.fallback_after = time),
+        show: |s| s.fallback_after.map_or("never".to_owned(), |time| time.as_secs().to_string()),
     },
     Key {
         name: "source.files",
@@ -259,6 +275,16 @@ pub const KEYS: &[Key] = &[
         show: |s| shown(&s.paths.crio_policies),
     },
 ];
+
+/// Sources, each once.
+fn order(value: &Value) -> Result<Vec<SourceName>, String> {
+    let order = list(value, |value| word(value, &SOURCES))?;
+    let is_repeated = |(at, name)| order.iter().take(at).any(|earlier| earlier == name);
+    if order.is_empty() || order.iter().enumerate().any(is_repeated) {
+        return Err("name one source or more, each once".to_owned());
+    }
+    Ok(order)
+}
 
 fn shown(path: &Path) -> String {
     path.display().to_string()

@@ -37,6 +37,29 @@ pub enum DriftAction {
     Report,
 }
 
+/// Where documents come from, as `source.order` names it (rule E1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceName {
+    /// The API of a cluster.
+    Kube,
+    /// A URL.
+    Endpoint,
+    /// Files of the host.
+    Files,
+}
+
+impl SourceName {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Kube => "kube",
+            Self::Endpoint => "endpoint",
+            Self::Files => "files",
+        }
+    }
+}
+
 /// The engine, and how it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
@@ -90,6 +113,10 @@ pub struct Settings {
     pub guard: Guard,
     /// Images that the host cannot live without, beside those found on it.
     pub guard_images: Vec<String>,
+    /// Where documents come from, the source that outranks all others first (rule E1).
+    pub order: Vec<SourceName>,
+    /// After so long without good documents from a source a lower one is obeyed; else never.
+    pub fallback_after: Option<Duration>,
     /// Files and directories of documents that `run` obeys.
     pub sources: Vec<PathBuf>,
     /// The release payload's image, which is never locked out.
@@ -134,6 +161,8 @@ impl Default for Settings {
             trusted_ca_namespace: "openshift-config".to_owned(),
             guard: Guard::default(),
             guard_images: Vec::new(),
+            order: vec![SourceName::Files],
+            fallback_after: None,
             sources: vec![PathBuf::from("/etc/image-config-agent/cluster.d")],
             release_image: None,
             runtime: Runtime::default(),

@@ -82,6 +82,14 @@ pub(super) fn unit(value: &Value) -> Result<String, String> {
     }
 }
 
+/// [`seconds`], or `never`.
+pub(super) fn seconds_or_never(value: &Value) -> Result<Option<Duration>, String> {
+    match value.as_str() {
+        Some("never") => Ok(None),
+        _ => seconds(value).map(Some).map_err(|problem| format!("{problem}, or never")),
+    }
+}
+
 /// Whole seconds, up to a day, as a number or as a text.
 pub(super) fn seconds(value: &Value) -> Result<Duration, String> {
     let number = value.as_integer().or_else(|| value.as_str().and_then(|text| text.parse().ok()));

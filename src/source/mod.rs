@@ -1,11 +1,17 @@
 //! Where documents come from. Nothing is decided here: bytes come in, or the reason why not.
 
 pub mod file;
+pub mod precedence;
+pub mod store;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
+
 use crate::decode::SourceFile;
+use crate::model::{Finding, Origin, Severity};
 
 /// What a source that is followed over the network gives at present. Its task sends a new one
 /// whenever something changes, and never an older one.
@@ -23,9 +29,65 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// In one word in CamelCase, for programs.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// In one sentence, for people. It holds no secret.
     pub message: String,
-    /// Since when, without a break.
+    /// Whether it gave documents that are refused: bad, altered, unsigned or older ones. Else it
+    /// gave none.
+    pub is_refusal: bool,
+    /// Since when it has been in trouble, without a break.
     pub since: Instant,
+    /// When it is asked again.
+    pub retry: Option<Timestamp>,
+}
+
+impl Trouble {
+    /// It gives nothing.
+    #[must_use]
+    pub fn silence(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason: Cow::Borrowed(reason),
+            message: message.into(),
+            is_refusal: false,
+            since: Instant::now(),
+            retry: None,
+        }
+    }
+
+    /// Nobody has asked it yet: what a source that is followed says first.
+    #[must_use]
+    pub fn not_asked() -> Self {
+        Self::silence("NotAskedYet", "the source has not been asked yet")
+    }
+
+    /// It gives what is refused.
+    #[must_use]
+    pub fn refusal(reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_refusal: true, ..Self::silence("", message) }
+    }
+
+    /// The same trouble, where it is not the first in a row.
+    #[must_use]
+    pub fn after(self, earlier: Option<&Self>) -> Self {
+        Self { since: earlier.map_or(self.since, |earlier| earlier.since), ..self }
+    }
+
+    /// For a source that has never given anything: nothing may be concluded from that (rule D5).
+    #[must_use]
+    pub fn finding(&self, origin: &str) -> Finding {
+        Finding::new(
+            Severity::Error,
+            self.reason.clone(),
+            Origin::object(origin),
+            format!("{}.", self.message),
+            "The host stays as it is until the source gives documents; `status` says more.",
+        )
+    }
+}
+
+impl From<&Finding> for Trouble {
+    /// Documents that cannot be used.
+    fn from(finding: &Finding) -> Self {
+        Self::refusal(finding.name.clone(), finding.to_string())
+    }
 }

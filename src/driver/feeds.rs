@@ -1,0 +1,262 @@
+//! The sources that the service obeys: all are followed, one of them is obeyed (rule E1).
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::watch::Wake;
+use crate::apply::ApplyError;
+use crate::host::Root;
+use crate::proposal::{Documents, HostFiles, Input};
+use crate::report::{SourceStatus, SourceTrouble};
+use crate::settings::{Settings, SourceName};
+use crate::source::precedence::{Standing, choose};
+use crate::source::store::{Kept, Store};
+use crate::source::{Reading, Trouble};
+
+/// The sources of the settings, in order of precedence.
+pub struct Feeds {
+    feeds: Vec<Feed>,
+    fallback_after: Option<Duration>,
+}
+
+/// What is obeyed, and how all sources stand.
+pub(super) struct Chosen {
+    /// What the source that is obeyed says.
+    pub documents: Documents,
+    /// Why what it offers at present is refused, so that its last good documents are obeyed.
+    pub refusal: Option<Trouble>,
+    /// What is wrong with it, or with the first that outranks it.
+    pub trouble: Option<Trouble>,
+    /// All sources.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// A source that is followed.
+struct Feed {
+    of: Of,
+    is_from: From,
+}
+
+/// All that a source is made of. Where it is the same in new settings the source is followed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Of {
+    Files(Input),
+}
+
+/// How a source is read.
+enum From {
+    /// Files, at every look.
+    Files {
+        /// As they were at the last look.
+        reading: Reading,
+        /// Whether they were ever good.
+        has_given: bool,
+    },
+    /// A task that follows it over the network, and one that wakes the driver.
+    Task { readings: watch::Receiver<Reading>, tasks: [JoinHandle<()>; 2] },
+}
+
+impl Drop for From {
+    fn drop(&mut self) {
+        if let Self::Task { tasks, .. } = self {
+            tasks.iter().for_each(JoinHandle::abort);
+        }
+    }
+}
+
+impl Of {
+    /// What the settings say of a source.
+    fn new(name: SourceName, settings: &Settings, paths: &[PathBuf]) -> Self {
+        match name {
+            // A source that is followed over the network is added here, and in `Of::follow`.
+            SourceName::Kube | SourceName::Endpoint | SourceName::Files => Self::Files(Input {
+                paths: paths.to_owned(),
+                release_image: settings.release_image.clone(),
+            }),
+        }
+    }
+
+    fn name(&self) -> SourceName {
+        match self {
+            Self::Files(_) => SourceName::Files,
+        }
+    }
+
+    /// Where it is, without what is secret.
+    fn origin(&self) -> String {
+        match self {
+            Self::Files(input) => {
+                let paths = input.paths.iter().map(|path| path.display().to_string());
+                paths.collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    fn follow(&self, _root: &Root, _waking: &UnboundedSender<Wake>) -> From {
+        match self {
+            Self::Files(_) => From::Files { reading: Reading::default(), has_given: false },
+        }
+    }
+}
+
+impl From {
+    /// Follows a source with a task of its own, which wakes the driver whenever it says something
+    /// new.
+    #[expect(dead_code, reason = "the sources that are followed so come next")]
+    fn task<F: Future<Output = ()> + Send + 'static>(
+        follow: impl FnOnce(watch::Sender<Reading>) -> F,
+        waking: &UnboundedSender<Wake>,
+    ) -> Self {
+        let first = Reading { trouble: Some(Trouble::not_asked()), ..Reading::default() };
+        let (sender, readings) = watch::channel(first);
+        let (mut news, waking) = (readings.clone(), waking.clone());
+        let wake = async move {
+            while news.changed().await.is_ok() && waking.send(Wake::Source).is_ok() {}
+        };
+        Self::Task { readings, tasks: [tokio::spawn(follow(sender)), tokio::spawn(wake)] }
+    }
+}
+
+impl Feeds {
+    /// Follows the sources of the settings, with these files in place of the settings'. What is
+    /// followed already goes on.
+    #[must_use]
+    pub(super) fn open(
+        root: &Root,
+        settings: &Settings,
+        paths: &[PathBuf],
+        waking: &UnboundedSender<Wake>,
+        old: Option<Self>,
+    ) -> Self {
+        let mut old = old.map(|old| old.feeds).unwrap_or_default();
+        let mut feed = |name: &SourceName| {
+            let of = Of::new(*name, settings, paths);
+            match old.iter().position(|feed| feed.of == of) {
+                Some(at) => old.swap_remove(at),
+                None => Feed { is_from: of.follow(root, waking), of },
+            }
+        };
+        let feeds = settings.order.iter().map(&mut feed).collect();
+        Self { feeds, fallback_after: settings.fallback_after }
+    }
+
+    /// Every path whose change could matter.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let paths = |feed: &Feed| match &feed.of {
+            Of::Files(input) => input.paths.clone(),
+        };
+        self.feeds.iter().flat_map(paths).collect()
+    }
+
+    /// Reads what all sources give and chooses the one that is obeyed.
+    pub(super) fn choose(&mut self, root: &Root, host: &HostFiles) -> Result<Chosen, ApplyError> {
+        let is_alone = self.feeds.len() == 1;
+        let mut read = Vec::new();
+        for feed in &mut self.feeds {
+            read.push(feed.read(root, host, is_alone)?);
+        }
+        let now = Instant::now();
+        let standings: Vec<Standing> = read.iter().map(|seen| seen.standing(now)).collect();
+        let used = choose(&standings, self.fallback_after);
+        let sources = self.feeds.iter().zip(&read).enumerate();
+        let sources = sources.map(|(at, (feed, seen))| feed.status(&seen.reading, at == used));
+        let sources = sources.collect();
+        let trouble = read.iter().take(used + 1).find_map(|seen| seen.reading.trouble.clone());
+        let seen = read.into_iter().nth(used).unwrap_or_default();
+        let documents = match (seen.documents, &seen.reading) {
+            (Some(documents), _) => documents,
+            (None, Reading { documents: Some(files), .. }) => host.judge(files),
+            (None, reading) => {
+                let origin = self.feeds.get(used).map(|feed| feed.of.origin()).unwrap_or_default();
+                let trouble = reading.trouble.clone().unwrap_or_else(Trouble::not_asked);
+                Documents::none(vec![trouble.finding(&origin)])
+            }
+        };
+        let refusal = seen.reading.trouble.filter(|trouble| trouble.is_refusal);
+        Ok(Chosen { documents, refusal, trouble, sources })
+    }
+
+    /// When a source will have given nothing for so long that a lower one takes its place.
+    pub(super) fn next_turn(&self, now: Instant) -> Option<Duration> {
+        let most = self.fallback_after?;
+        let left = |feed: &Feed| most.checked_sub(feed.silent_for(now)?);
+        self.feeds.iter().filter_map(left).filter(|left| !left.is_zero()).min()
+    }
+}
+
+/// What a look at a source showed.
+#[derive(Default)]
+struct Read {
+    reading: Reading,
+    has_given: bool,
+    /// Files are judged as they are read, bad ones too: people see all that is wrong with them.
+    documents: Option<Documents>,
+}
+
+impl Read {
+    fn standing(&self, now: Instant) -> Standing {
+        let trouble = self.reading.trouble.as_ref();
+        let silent_for = trouble.map(|trouble| now.saturating_duration_since(trouble.since));
+        Standing { has_given: self.has_given, silent_for }
+    }
+}
+
+impl Feed {
+    fn read(&mut self, root: &Root, host: &HostFiles, is_alone: bool) -> Result<Read, ApplyError> {
+        match (&mut self.is_from, &self.of) {
+            (From::Task { readings, .. }, _) => {
+                let reading = readings.borrow().clone();
+                Ok(Read { has_given: reading.documents.is_some(), reading, documents: None })
+            }
+            (From::Files { reading, has_given }, Of::Files(input)) => {
+                let documents = host.documents(input);
+                let trouble = documents.error().map(Trouble::from);
+                reading.trouble = trouble.map(|trouble| trouble.after(reading.trouble.as_ref()));
+                if !is_alone && !*has_given {
+                    *has_given = remember_files(root, reading.trouble.is_none())?;
+                }
+                let has_given = *has_given || reading.trouble.is_none();
+                Ok(Read { reading: reading.clone(), has_given, documents: Some(documents) })
+            }
+        }
+    }
+
+    fn silent_for(&self, now: Instant) -> Option<Duration> {
+        let since = match &self.is_from {
+            From::Files { reading, .. } => reading.trouble.as_ref().map(|trouble| trouble.since),
+            From::Task { readings, .. } => {
+                readings.borrow().trouble.as_ref().map(|trouble| trouble.since)
+            }
+        };
+        since.map(|since| now.saturating_duration_since(since))
+    }
+
+    fn status(&self, reading: &Reading, used: bool) -> SourceStatus {
+        let trouble = reading.trouble.as_ref();
+        SourceStatus {
+            name: self.of.name().word().to_owned(),
+            origin: self.of.origin(),
+            used,
+            revision: reading.revision.clone(),
+            trouble: trouble.map(|trouble| SourceTrouble {
+                reason: trouble.reason.to_string(),
+                message: trouble.message.clone(),
+                retry: trouble.retry,
+            }),
+        }
+    }
+}
+
+/// Whether the files were ever good, over restarts; they are themselves on disk, so that they were
+/// is all that is kept.
+fn remember_files(root: &Root, are_good: bool) -> Result<bool, ApplyError> {
+    let store = Store::open(root.path(), SourceName::Files.word())?;
+    if are_good && !store.is_there()? {
+        store.save(&Kept::default())?;
+    }
+    store.is_there()
+}

@@ -1,0 +1,229 @@
+//! What a source gave last, kept below the state directory: it is obeyed over restarts, and for as
+//! long as the source gives nothing newer (rules D5, E1).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::apply::ApplyError;
+use crate::apply::state::{self, STATE_DIR, sha256};
+use crate::decode::SourceFile;
+use crate::host::Root;
+
+/// What is known of a source.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// The last good documents.
+    pub documents: Vec<SourceFile>,
+    /// The rest.
+    pub notes: Notes,
+}
+
+/// What is known of a source beside its documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes {
+    /// What tells the documents from others, as their sender names them.
+    pub revision: Option<String>,
+    /// What the sender needs to be told to answer that nothing has changed: texts by their names.
+    #[serde(default)]
+    pub validators: BTreeMap<String, String>,
+    /// The highest serial that was accepted, by the key that signed it (rule E2).
+    #[serde(default)]
+    pub serials: BTreeMap<String, Accepted>,
+}
+
+/// Signed bytes that were accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Their serial.
+    pub serial: u64,
+    /// Their digest, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The file of a source.
+#[derive(Serialize, Deserialize)]
+struct File {
+    documents: Vec<Document>,
+    #[serde(flatten)]
+    notes: Notes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    name: String,
+    sha256: String,
+}
+
+/// Where what a source gave is kept.
+#[derive(Debug)]
+pub struct Store {
+    root: Root,
+    name: &'static str,
+}
+
+impl Store {
+    /// The store of the source of this name below `root`.
+    ///
+    /// # Errors
+    /// The root is gone.
+    pub fn open(root: &Path, name: &'static str) -> Result<Self, ApplyError> {
+        Ok(Self { root: Root::open(root)?, name })
+    }
+
+    /// What is kept; `None` where the source has never given anything.
+    ///
+    /// # Errors
+    /// The files cannot be read, are damaged, or are of a newer agent.
+    pub fn load(&self) -> Result<Option<Kept>, ApplyError> {
+        let Some(file) = state::load::<File>(&self.root, &self.file())? else { return Ok(None) };
+        let read = |document: Document| -> Result<SourceFile, ApplyError> {
+            let path = self.content(&document.sha256);
+            let damaged = |why: &str| ApplyError::Damaged { file: path.clone(), why: why.into() };
+            let bytes = self.root.read(&path)?.ok_or_else(|| damaged("it is missing"))?;
+            if sha256(&bytes) != document.sha256 {
+                return Err(damaged("its digest is another"));
+            }
+            Ok(SourceFile { name: document.name, bytes })
+        };
+        let documents = file.documents.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Some(Kept { documents, notes: file.notes }))
+    }
+
+    /// Whether the source has ever given anything.
+    ///
+    /// # Errors
+    /// The directory cannot be searched.
+    pub fn is_there(&self) -> Result<bool, ApplyError> {
+        Ok(self.root.node(&self.file())?.is_some())
+    }
+
+    /// Makes it durable. After a crash either what was kept before is there whole, or this.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn save(&self, kept: &Kept) -> Result<(), ApplyError> {
+        for missing in self.root.way_to(&self.content("x"))?.1 {
+            self.root.make_dir(&missing)?;
+            self.root.sync_dir(missing.parent().unwrap_or(&missing))?;
+        }
+        let mut documents = Vec::new();
+        for document in &kept.documents {
+            let sha256 = sha256(&document.bytes);
+            let path = self.content(&sha256);
+            if self.root.node(&path)?.is_none() {
+                self.root.replace(&path, &document.bytes)?;
+            }
+            documents.push(Document { name: document.name.clone(), sha256 });
+        }
+        let file = File { documents, notes: kept.notes.clone() };
+        state::save(&self.root, &self.file(), &file)?;
+        self.prune(&file.documents)
+    }
+
+    /// Forgets everything, serials too (rule E2); false where there was nothing.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn forget(&self) -> Result<bool, ApplyError> {
+        let was_there = self.root.remove(&self.file())?;
+        self.root.sync_dir(&directory())?;
+        self.prune(&[])?;
+        Ok(was_there)
+    }
+
+    /// Removes the contents that nothing names any more.
+    fn prune(&self, named: &[Document]) -> Result<(), ApplyError> {
+        let directory = directory().join(self.name);
+        for name in self.root.list(&directory)?.into_iter().flatten() {
+            if !named.iter().any(|document| *document.sha256 == name) {
+                self.root.remove(&directory.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self) -> PathBuf {
+        directory().join(format!("{}.json", self.name))
+    }
+
+    fn content(&self, sha256: &str) -> PathBuf {
+        directory().join(self.name).join(sha256)
+    }
+}
+
+fn directory() -> PathBuf {
+    Path::new(STATE_DIR).join("sources")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(texts: &[&str]) -> Kept {
+        let document = |text: &&str| SourceFile {
+            name: format!("of {text}"),
+            bytes: text.as_bytes().to_vec(),
+        };
+        let accepted = Accepted { serial: 7, sha256: "x".into() };
+        let notes = Notes {
+            revision: Some("r".into()),
+            validators: BTreeMap::from([("etag".into(), "\"1\"".into())]),
+            serials: BTreeMap::from([("KEY".into(), accepted)]),
+        };
+        Kept { documents: texts.iter().map(document).collect(), notes }
+    }
+
+    fn texts(store: &Store) -> Option<Vec<Vec<u8>>> {
+        let kept = store.load().unwrap()?;
+        Some(kept.documents.into_iter().map(|document| document.bytes).collect())
+    }
+
+    #[test]
+    fn d5_what_a_source_gave_is_there_again_whole_and_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), "endpoint").unwrap();
+        assert!(store.load().unwrap().is_none());
+        store.save(&kept(&["a", "b"])).unwrap();
+        store.save(&kept(&["b", "c"])).unwrap();
+        assert_eq!(texts(&store), Some(vec![b"b".to_vec(), b"c".to_vec()]));
+        assert_eq!(store.load().unwrap().unwrap().notes, kept(&[]).notes);
+        let contents = root.path().join("var/lib/image-config-agent/sources/endpoint");
+        assert_eq!(contents.read_dir().unwrap().count(), 2);
+        assert!(!Store::open(root.path(), "kube").unwrap().is_there().unwrap());
+    }
+
+    #[test]
+    fn e2_a_source_that_is_reset_has_never_given_anything() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), "endpoint").unwrap();
+        assert!(!store.forget().unwrap());
+        store.save(&kept(&["a"])).unwrap();
+        assert!(store.forget().unwrap());
+        assert!(store.load().unwrap().is_none());
+    }
+
+    #[test]
+    fn d5_contents_that_were_damaged_are_not_taken_for_good() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), "endpoint").unwrap();
+        store.save(&kept(&["a"])).unwrap();
+        let contents = root.path().join("var/lib/image-config-agent/sources/endpoint");
+        let content = contents.read_dir().unwrap().next().unwrap().unwrap().path();
+        std::fs::write(&content, "b").unwrap();
+        assert!(matches!(store.load(), Err(ApplyError::Damaged { .. })));
+        std::fs::remove_file(&content).unwrap();
+        assert!(matches!(store.load(), Err(ApplyError::Damaged { .. })));
+    }
+
+    #[test]
+    fn h12_a_store_of_a_newer_agent_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), "endpoint").unwrap();
+        store.save(&kept(&["a"])).unwrap();
+        let file = root.path().join("var/lib/image-config-agent/sources/endpoint.json");
+        std::fs::write(&file, "{\"format\": 99}").unwrap();
+        assert!(matches!(store.load(), Err(ApplyError::Newer { .. })));
+    }
+}
