@@ -3,12 +3,19 @@
 //! The driver writes each phase down before it performs the action that comes with it. So a crash
 //! loses nothing: the next start asks the machine where to go on ([`Phase::resume`]).
 
+mod steps;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Digests;
+use crate::node::Sign;
 use crate::plan::Tell;
+use steps::{
+    awaiting, begin, changed, changing, claiming, cordoning, draining, end, leaving, retelling,
+    telling, undoing, undone,
+};
 
 /// What a change is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,6 +46,20 @@ pub struct Change {
     pub was_failing: bool,
     /// Units that were active and need the engine's: a failed restart leaves them dead (rule H5).
     pub dependents: Vec<String>,
+    /// What it asks of the cluster's node that this host is; none where it disturbs nobody, or where
+    /// the host is no node (rule H4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeSteps>,
+}
+
+/// What a change that disturbs a node does around itself: slot and cordon before, and uncordon and
+/// the slot's end afterwards (rule H4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NodeSteps {
+    /// How long pods may take to go; none: they stay (rules K3, K4).
+    pub drain: Option<Duration>,
+    /// Whether too many degraded nodes stop it: not a rollback, nor a retry (rule K1).
+    pub obeys_brake: bool,
 }
 
 /// How far a change is.
@@ -48,6 +69,12 @@ pub enum Phase {
     /// No change is under way.
     #[default]
     Idle,
+    /// A slot of the roll-out is asked for; nothing has happened yet (rule K1).
+    Claiming(Change),
+    /// The slot is ours; the node is about to take no new pods.
+    Cordoning(Change),
+    /// Pods are being evicted (rule K4).
+    Draining(Change),
     /// The files are about to change.
     Changing(Change),
     /// They have changed; the engine is being told.
@@ -75,6 +102,20 @@ pub enum Phase {
         /// How often it could not be told so far.
         tries: u32,
     },
+    /// All is done on the host; the node is to be Ready again.
+    Awaiting {
+        /// What was done.
+        change: Change,
+        /// How it ended.
+        ending: Ending,
+        /// The kubelet's last sign of life before it is waited for; none before it was looked at.
+        sign: Option<Sign>,
+    },
+    /// The node is to take pods again, and the slot is to be freed.
+    Leaving {
+        /// How the change ended.
+        ending: Ending,
+    },
 }
 
 /// What happened.
@@ -97,6 +138,27 @@ pub enum Event {
         /// Whether that may be over by itself soon: a deadline, the bus away.
         is_passing: bool,
     },
+    /// The slot is ours.
+    Claimed,
+    /// The node takes no new pods.
+    Cordoned,
+    /// No pod is left that had to go.
+    Drained,
+    /// What the kubelet last gave as a sign of life.
+    Seen(Sign),
+    /// The node is Ready, and its kubelet lives.
+    Ready,
+    /// The node takes pods again and the slot is free.
+    Left,
+    /// The cluster does not let this step be done yet, or cannot be reached.
+    NotYet {
+        /// Why.
+        why: String,
+        /// How long the step has been tried.
+        after: Duration,
+    },
+    /// The change is not to be made after all: a stop, a hold, another's slot, other documents.
+    Abandon(String),
     /// A wait is over, or the process was started again.
     Due,
 }
@@ -104,6 +166,16 @@ pub enum Event {
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Ask for a slot of the roll-out.
+    Claim,
+    /// Let the node take no new pods.
+    Cordon,
+    /// Evict what is to go, once.
+    Drain,
+    /// See whether the node is Ready with a sign of life newer than this one.
+    LookAtNode(Option<Sign>),
+    /// Let the node take pods again, then free the slot.
+    Leave,
     /// Change the files, as the kind of change says.
     Change,
     /// Bring back the files of before.
@@ -119,7 +191,7 @@ pub enum Action {
 }
 
 /// How a change ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "result", content = "why")]
 pub enum Ending {
     /// The files are in place and the engine obeys them.
@@ -132,6 +204,10 @@ pub enum Ending {
     Unconfirmed,
     /// The files of before are back and the engine obeys them.
     RolledBack(String),
+    /// Nothing changed: pods did not go in time; which, and what keeps them (rule K4).
+    NotDrained(String),
+    /// Nothing changed, because it was no longer to be.
+    Abandoned(String),
 }
 
 /// A reason that may pass by itself gets so many tries before it counts as lasting (rule H5).
@@ -146,16 +222,28 @@ pub fn backoff(tries: u32) -> Duration {
     Duration::from_secs(2).saturating_mul(1 << tries.min(10)).min(LONGEST)
 }
 
+/// How long to wait until a step is tried again that the cluster has not let be done for so long,
+/// without the jitter: a quarter of that time, from 2 s to 30 s.
+#[must_use]
+pub fn pace(after: Duration) -> Duration {
+    (after / 4).clamp(Duration::from_secs(2), Duration::from_secs(30))
+}
+
 impl Phase {
     /// One word for it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Idle => "Idle",
+            Self::Claiming(_) => "Claiming",
+            Self::Cordoning(_) => "Cordoning",
+            Self::Draining(_) => "Draining",
             Self::Changing(_) => "Changing",
             Self::Telling { .. } => "Telling",
             Self::Undoing { .. } => "Undoing",
             Self::Retelling { .. } => "Retelling",
+            Self::Awaiting { .. } => "Awaiting",
+            Self::Leaving { .. } => "Leaving",
         }
     }
 
@@ -163,11 +251,37 @@ impl Phase {
     #[must_use]
     pub fn change(&self) -> Option<&Change> {
         match self {
-            Self::Idle => None,
-            Self::Changing(change)
+            Self::Idle | Self::Leaving { .. } => None,
+            Self::Claiming(change)
+            | Self::Cordoning(change)
+            | Self::Draining(change)
+            | Self::Changing(change)
             | Self::Telling { change, .. }
             | Self::Undoing { change, .. }
-            | Self::Retelling { change, .. } => Some(change),
+            | Self::Retelling { change, .. }
+            | Self::Awaiting { change, .. } => Some(change),
+        }
+    }
+
+    /// Whether a change waits for the node, and nothing on the host has changed for it yet.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Self::Claiming(_) | Self::Cordoning(_) | Self::Draining(_))
+    }
+
+    /// Whether another change may begin now, in place of this one or after it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.is_pending() || matches!(self, Self::Idle | Self::Retelling { .. })
+    }
+
+    /// Whether a slot of the roll-out is held, which must be renewed.
+    #[must_use]
+    pub fn has_slot(&self) -> bool {
+        match self {
+            Self::Idle | Self::Claiming(_) => false,
+            Self::Leaving { .. } => true,
+            phase => phase.change().is_some_and(|change| change.node.is_some()),
         }
     }
 
@@ -176,10 +290,13 @@ impl Phase {
     #[must_use]
     pub fn resume(self, at_target: bool) -> (Self, Action) {
         match self {
-            Self::Idle => (Self::Idle, Action::Nothing),
+            // What was not done is decided anew: the documents may be others by now. A slot that was
+            // taken unknowingly is found again or expires.
+            Self::Idle | Self::Claiming(_) => (Self::Idle, Action::Nothing),
             Self::Changing(change) if at_target => changed(change),
-            // What was not done is decided anew: the documents may be others by now.
-            Self::Changing(_) => (Self::Idle, Action::Nothing),
+            Self::Changing(change) => {
+                end(change, Ending::Abandoned("the agent was interrupted".to_owned()))
+            }
             Self::Undoing { change, why, .. } if !at_target => undone(change, why),
             phase => phase.step(Event::Due),
         }
@@ -193,99 +310,15 @@ impl Phase {
                 Event::Begin(change) => begin(change),
                 _ => (Self::Idle, Action::Nothing),
             },
-            Self::Changing(change) => match event {
-                Event::Changed => changed(change),
-                Event::NotChanged(why) => finish(Ending::NotChanged(why)),
-                Event::Due => (Self::Changing(change), Action::Change),
-                _ => (Self::Changing(change), Action::Nothing),
-            },
+            Self::Claiming(change) => claiming(change, event),
+            Self::Cordoning(change) => cordoning(change, event),
+            Self::Draining(change) => draining(change, event),
+            Self::Changing(change) => changing(change, event),
             Self::Telling { change, tries } => telling(change, tries, event),
             Self::Undoing { change, why, tries } => undoing(change, why, tries, event),
             Self::Retelling { change, why, tries } => retelling(change, why, tries, event),
+            Self::Awaiting { change, ending, sign } => awaiting(change, ending, sign, event),
+            Self::Leaving { ending } => leaving(ending, event),
         }
-    }
-}
-
-fn begin(change: Change) -> (Phase, Action) {
-    match change.kind {
-        Kind::Restart => changed(change),
-        _ => (Phase::Changing(change), Action::Change),
-    }
-}
-
-/// The files are in place.
-fn changed(change: Change) -> (Phase, Action) {
-    match change.tell {
-        None => finish(Ending::Done),
-        Some(tell) => (Phase::Telling { change, tries: 0 }, Action::Tell(tell)),
-    }
-}
-
-/// The files of before are back.
-fn undone(change: Change, why: String) -> (Phase, Action) {
-    let tell = change.tell.unwrap_or(Tell::Restart);
-    (Phase::Retelling { change, why, tries: 0 }, Action::Tell(tell))
-}
-
-fn finish(ending: Ending) -> (Phase, Action) {
-    (Phase::Idle, Action::Finish(ending))
-}
-
-fn telling(mut change: Change, tries: u32, event: Event) -> (Phase, Action) {
-    let tell = change.tell.unwrap_or(Tell::Restart);
-    match event {
-        Event::Due => (Phase::Telling { change, tries }, Action::Tell(tell)),
-        Event::Told => finish(Ending::Done),
-        Event::Unconfirmed if matches!(change.kind, Kind::Heal | Kind::Revert) => {
-            finish(Ending::Unconfirmed)
-        }
-        Event::Unconfirmed => {
-            change.tell = Some(Tell::Restart);
-            (Phase::Telling { change, tries }, Action::Tell(Tell::Restart))
-        }
-        Event::NotTold { why, .. } if change.was_failing => finish(Ending::StillFailing(why)),
-        Event::NotTold { why, is_passing }
-            if change.kind == Kind::Apply && !(is_passing && tries + 1 < TRIES) =>
-        {
-            (Phase::Undoing { change, why, tries: 0 }, Action::Undo)
-        }
-        Event::NotTold { .. } => (
-            Phase::Telling { change, tries: tries.saturating_add(1) },
-            Action::Wait(backoff(tries)),
-        ),
-        // Files that were in place before are told over and over; other documents may mend it.
-        Event::Begin(next) if change.kind != Kind::Apply => begin(next),
-        _ => (Phase::Telling { change, tries }, Action::Nothing),
-    }
-}
-
-fn undoing(change: Change, why: String, tries: u32, event: Event) -> (Phase, Action) {
-    match event {
-        Event::Due => (Phase::Undoing { change, why, tries }, Action::Undo),
-        Event::Changed => undone(change, why),
-        Event::NotChanged(_) => {
-            let phase = Phase::Undoing { change, why, tries: tries.saturating_add(1) };
-            (phase, Action::Wait(backoff(tries)))
-        }
-        _ => (Phase::Undoing { change, why, tries }, Action::Nothing),
-    }
-}
-
-fn retelling(mut change: Change, why: String, tries: u32, event: Event) -> (Phase, Action) {
-    let tell = change.tell.unwrap_or(Tell::Restart);
-    match event {
-        Event::Due => (Phase::Retelling { change, why, tries }, Action::Tell(tell)),
-        Event::Told => finish(Ending::RolledBack(why)),
-        Event::Unconfirmed => {
-            change.tell = Some(Tell::Restart);
-            (Phase::Retelling { change, why, tries }, Action::Tell(Tell::Restart))
-        }
-        Event::NotTold { .. } => {
-            let phase = Phase::Retelling { change, why, tries: tries.saturating_add(1) };
-            (phase, Action::Wait(backoff(tries)))
-        }
-        // The engine fails even with the old files: other documents may be what mends it.
-        Event::Begin(next) => begin(next),
-        _ => (Phase::Retelling { change, why, tries }, Action::Nothing),
     }
 }

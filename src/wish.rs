@@ -1,7 +1,10 @@
 //! What a look asks for: the change to make next, as a pure function of what was seen.
 
-use crate::machine::{Change, Kind};
+use std::time::Duration;
+
+use crate::machine::{Change, Kind, NodeSteps};
 use crate::model::Digests;
+use crate::node::DrainAction;
 use crate::plan::{Asked, Tell};
 
 /// How the engine stands before a change.
@@ -17,6 +20,17 @@ pub enum Standing {
     Failing,
 }
 
+/// The cluster's node that this host is, as far as it decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// When pods are made to go.
+    pub drain: DrainAction,
+    /// How long they may take.
+    pub drain_deadline: Duration,
+    /// Whether too many degraded nodes stop a change; a retry goes on in spite of them (rule K1).
+    pub obeys_brake: bool,
+}
+
 /// What a look showed, as far as it decides.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -26,6 +40,11 @@ pub struct Seen {
     pub target: Option<Digests>,
     /// What applying it asks to be told to the engine.
     pub asked: Asked,
+    /// Whether applying it could hurt running pods (rule K3).
+    pub hurts_pods: bool,
+    /// The node; none where the host is none, or where nobody can be asked for a slot and somebody
+    /// on the host wants the change in spite of that (rule X3).
+    pub node: Option<NodeSeen>,
     /// Files of ours that others changed and that are to be put right (rule H9).
     pub heals: bool,
     /// Whether the engine may have read what others wrote.
@@ -82,8 +101,32 @@ impl Seen {
 
     fn change(self, kind: Kind, tell: Option<Tell>, owes_restart: bool) -> Wish {
         let target = self.target.filter(|_| kind == Kind::Apply);
-        let change = change(kind, target, tell, self.standing, self.dependents);
-        Wish::Change { change, owes_restart }
+        let hurts_pods = kind == Kind::Apply && self.hurts_pods;
+        let change = change(kind, tell, self.standing, self.dependents);
+        let node = self.node.and_then(|node| node.steps(&change, self.standing, hurts_pods));
+        Wish::Change { change: Change { target, node, ..change }, owes_restart }
+    }
+}
+
+impl NodeSeen {
+    /// What a change asks of the node: nothing where it neither disturbs the engine nor hurts a pod
+    /// (rule K1). A heal is written at once (rule H9), and a revert disturbs nobody (rule X3).
+    #[must_use]
+    pub fn steps(self, change: &Change, standing: Standing, hurts_pods: bool) -> Option<NodeSteps> {
+        let is_quiet = matches!(change.kind, Kind::Heal | Kind::Revert);
+        let runs = matches!(standing, Standing::Running | Standing::Failing);
+        if is_quiet || !runs || (change.tell.is_none() && !hurts_pods) {
+            return None;
+        }
+        let is_drained = match self.drain {
+            DrainAction::Auto => hurts_pods,
+            DrainAction::Always => true,
+            DrainAction::Never => false,
+        };
+        let drain = is_drained.then_some(self.drain_deadline);
+        // A rollback leads away from what degrades nodes.
+        let obeys_brake = self.obeys_brake && change.kind != Kind::Rollback;
+        Some(NodeSteps { drain, obeys_brake })
     }
 }
 
@@ -91,12 +134,12 @@ impl Seen {
 #[must_use]
 pub fn change(
     kind: Kind,
-    target: Option<Digests>,
     tell: Option<Tell>,
     standing: Standing,
     dependents: Vec<String>,
 ) -> Change {
     let is_told = matches!(standing, Standing::Running | Standing::Failing);
     let was_failing = standing == Standing::Failing;
-    Change { kind, target, tell: tell.filter(|_| is_told), was_failing, dependents }
+    let tell = tell.filter(|_| is_told);
+    Change { kind, target: None, tell, was_failing, dependents, node: None }
 }

@@ -10,7 +10,7 @@ use image_config_agent::plan::Tell;
 const KINDS: [Kind; 5] = [Kind::Apply, Kind::Heal, Kind::Rollback, Kind::Revert, Kind::Restart];
 
 fn change(kind: Kind, tell: Option<Tell>, was_failing: bool) -> Change {
-    Change { kind, target: None, tell, was_failing, dependents: Vec::new() }
+    Change { kind, target: None, tell, was_failing, dependents: Vec::new(), node: None }
 }
 
 fn changes() -> Vec<Change> {
@@ -69,10 +69,10 @@ fn steps(most_tries: u32) -> Vec<Step> {
 
 fn tries(phase: &Phase) -> u32 {
     match phase {
-        Phase::Idle | Phase::Changing(_) => 0,
         Phase::Telling { tries, .. }
         | Phase::Undoing { tries, .. }
         | Phase::Retelling { tries, .. } => *tries,
+        _ => 0,
     }
 }
 

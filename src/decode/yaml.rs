@@ -21,7 +21,10 @@ const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "
 
 /// The documents in a text; `None` where the strict reader has to be asked.
 pub(super) fn read_plain(text: &str) -> Option<Vec<Value<'_>>> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), nodes: 0, depth: 0 };
+    // Another crate of the program may have the parser built with comments.
+    let options = granit_parser::options! { emit_comments: false };
+    let parser = Parser::new_from_str_with_options(text, options);
+    let mut reader = Reader { parser, nodes: 0, depth: 0 };
     let mut documents = Vec::new();
     loop {
         match reader.event()? {

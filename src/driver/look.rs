@@ -7,14 +7,14 @@ use super::{Driver, Source};
 use crate::apply::{ApplyError, Drift, drift, is_applied};
 use crate::machine::Phase;
 use crate::model::{Finding, Severity};
-use crate::plan::Asked;
+use crate::plan::{Asked, Impact};
 use crate::proposal::{Documents, HostFiles, Input, Proposal};
 use crate::report::EngineState;
 use crate::report::reasons::reasons;
 use crate::runtime::{ActiveState, Load, Unit};
 use crate::settings::DriftAction;
 use crate::source::Trouble;
-use crate::wish::{Seen, Standing, Wish};
+use crate::wish::{NodeSeen, Seen, Standing, Wish};
 
 /// How long an engine may take to say which settings it runs with.
 const ASK_SETTINGS: Duration = Duration::from_secs(5);
@@ -84,16 +84,16 @@ impl Driver<'_> {
     }
 
     /// What is to be done about what was seen.
-    pub(super) fn wish(&self, sight: &Sight, unit: Option<&Unit>) -> Wish {
+    pub(super) fn wish(&self, sight: &Sight, unit: Option<&Unit>, node: Option<NodeSeen>) -> Wish {
         let proposal = &sight.proposal;
         let is_wanted = proposal.is_applicable() && !sight.is_applied;
-        let asked = match &self.runtime {
-            Some(_) if is_wanted => proposal.impact().asks(self.settings.runtime.action),
-            _ => Asked::Nothing,
-        };
+        let impact = self.runtime.as_ref().filter(|_| is_wanted).map(|_| proposal.impact());
+        let asks = |impact: &Impact| impact.asks(self.settings.runtime.action);
         Seen {
             target: is_wanted.then(|| proposal.documents.digests.clone()),
-            asked,
+            asked: impact.as_ref().map_or(Asked::Nothing, asks),
+            hurts_pods: impact.is_some_and(|impact| impact.drain.needed),
+            node,
             ..self.seen(&sight.drift, &proposal.host, unit)
         }
         .wish()
@@ -106,7 +106,12 @@ impl Driver<'_> {
             Err(error) => return self.fail(error.to_string()),
         };
         self.note_drift(&drift);
-        if self.memory.phase == Phase::Idle && !self.healable(&drift).is_empty() {
+        let is_busy = matches!(self.memory.phase, Phase::Changing(_) | Phase::Undoing { .. });
+        if is_busy || self.healable(&drift).is_empty() {
+            // What is half-done puts them right itself.
+        } else if self.memory.phase != Phase::Idle {
+            self.heal_aside(&drift).await;
+        } else {
             let unit = self.look_at_engine().await;
             let wish = self.seen(&drift, &self.host(), unit.as_ref()).wish();
             if let Wish::Change { change, .. } = wish {
@@ -117,14 +122,31 @@ impl Driver<'_> {
         self.report();
     }
 
+    /// Puts right what others changed while a change waits. The engine is not told on the side: if it
+    /// may have read what others wrote, it is restarted once the change has ended.
+    async fn heal_aside(&mut self, drift: &[Drift]) {
+        let unit = self.look_at_engine().await;
+        let has_read = self.has_read(drift, unit.as_ref());
+        match self.heal() {
+            Ok(_) if has_read => {
+                self.memory.owes_restart = true;
+                self.remember();
+            }
+            Ok(_) => {}
+            Err(error) => self.fail(error.to_string()),
+        }
+    }
+
     /// What there is to be seen beside the documents.
     fn seen(&self, drift: &[Drift], host: &HostFiles, unit: Option<&Unit>) -> Seen {
         let heals = !self.healable(drift).is_empty();
         let owes_restart = self.memory.owes_restart;
         Seen {
-            is_held: self.memory.is_held,
+            is_held: self.memory.is_held || self.facts.observes.is_some(),
             target: None,
             asked: Asked::Nothing,
+            hurts_pods: false,
+            node: None,
             heals,
             has_read_foreign: self.has_read(drift, unit),
             owes_restart,

@@ -9,6 +9,7 @@ mod feeds;
 mod heals;
 mod look;
 mod memory;
+mod node;
 mod once;
 mod requests;
 mod service;
@@ -29,8 +30,9 @@ pub use service::{Service, ServiceError, run};
 
 use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session, drift};
 use crate::host::Root;
-use crate::machine::{Action, Ending, Event, Kind, Phase, backoff};
+use crate::machine::{Action, Change, Ending, Event, Kind, Phase, backoff};
 use crate::model::{Digests, Finding};
+use crate::node::Node;
 use crate::plan::Tell;
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::{EngineState, Facts, LastChange, SourceStatus, Status, Waiting};
@@ -40,9 +42,13 @@ use crate::wish::Wish;
 use engine::{runtime_of, tell_and_start};
 pub use feeds::Feeds;
 use heals::Heals;
+use node::Keeper;
 
 /// How often the watchdog is told that all is well while something is waited for.
 const BEAT: Duration = Duration::from_secs(5);
+
+/// How many failures a drain that came to nothing counts for.
+const LONG_WAIT: u32 = 8;
 
 /// Where the documents are.
 pub enum Source {
@@ -54,6 +60,17 @@ pub enum Source {
     Nowhere,
 }
 
+/// Who wants a look, and what they allow.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking {
+    /// Even if the host can then not pull an image that it needs (rule H8).
+    pub accepts_lock_out: bool,
+    /// Somebody on the host wants it: it goes on even if the cluster cannot be asked (rule X3).
+    pub is_typed: bool,
+    /// Not even too many degraded nodes stop it (rule K1).
+    pub is_retry: bool,
+}
+
 /// Everything that the agent knows while it runs.
 pub struct Driver<'r> {
     root: &'r Root,
@@ -61,6 +78,12 @@ pub struct Driver<'r> {
     settings: Settings,
     source: Source,
     runtime: Option<Arc<Runtime>>,
+    /// The cluster's node that this host is, if it is one.
+    node: Option<Arc<Node>>,
+    /// Renews the slot while one is held.
+    keeper: Option<Keeper>,
+    /// Since when the phase is what it is.
+    entered: Instant,
     memory: Memory,
     /// As it was written down last.
     remembered: Memory,
@@ -107,6 +130,9 @@ impl<'r> Driver<'r> {
             settings,
             source,
             runtime,
+            node: None,
+            keeper: None,
+            entered: Instant::now(),
             remembered: memory.clone(),
             memory,
             judged: None,
@@ -157,15 +183,16 @@ impl<'r> Driver<'r> {
     }
 
     /// Looks, and does what is to be done, until nothing is or something must be waited for.
-    pub async fn settle(&mut self, accepts_lock_out: bool) {
+    pub async fn settle(&mut self, asking: Asking) {
         // A change may show that another is due: a heal that a restart is. Never without end.
         for _ in 0..4 {
-            if !matches!(self.memory.phase, Phase::Idle | Phase::Retelling { .. }) {
+            if !self.memory.phase.is_open() {
                 break;
             }
             self.waiting = None;
             let unit = self.look_at_engine().await;
-            let sight = match self.look(accepts_lock_out) {
+            self.look_at_manager().await;
+            let sight = match self.look(asking.accepts_lock_out) {
                 Ok(sight) => sight,
                 Err(error) => {
                     self.fail(error.to_string());
@@ -173,18 +200,34 @@ impl<'r> Driver<'r> {
                 }
             };
             self.facts.failure = None;
-            let Wish::Change { change, owes_restart } = self.wish(&sight, unit.as_ref()) else {
-                break;
-            };
-            self.memory.owes_restart = owes_restart;
-            self.judged = Some(sight.proposal);
-            if !self.begin(change).await {
-                break;
+            let node = self.node_seen(asking).await;
+            match self.wish(&sight, unit.as_ref(), node) {
+                Wish::Change { change, owes_restart } => {
+                    self.memory.owes_restart = owes_restart;
+                    self.judged = Some(sight.proposal);
+                    if !self.begin(change).await {
+                        break;
+                    }
+                }
+                Wish::Nothing if self.memory.phase.is_pending() => {
+                    self.abandon("nothing is to be changed any more").await;
+                    break;
+                }
+                Wish::Nothing | Wish::Wait => break,
             }
         }
-        let is_stuck = self.facts.failure.is_some() || self.wants_the_bus();
-        self.failures = if is_stuck { self.failures.saturating_add(1) } else { 0 };
+        self.count_failures();
         self.report();
+    }
+
+    fn count_failures(&mut self) {
+        let is_stuck = self.facts.failure.is_some() || self.wants_the_bus();
+        self.failures = match &self.facts.ending {
+            // A drain has taken its time already.
+            Some(Ending::NotDrained(_)) => LONG_WAIT,
+            _ if is_stuck => self.failures.saturating_add(1),
+            _ => 0,
+        };
     }
 
     /// How soon to look again without an occasion: sooner while something fails that may pass.
@@ -197,9 +240,10 @@ impl<'r> Driver<'r> {
             return turn.map_or(self.settings.recheck, |turn| turn.min(self.settings.recheck));
         };
         let again = backoff(earlier).min(self.settings.recheck);
-        let what = match &self.facts.failure {
-            Some(_) => "another try of what failed",
-            None => "the system bus, to tell the engine",
+        let what = match (&self.facts.failure, &self.facts.ending) {
+            (Some(_), _) => "another try of what failed",
+            (None, Some(Ending::NotDrained(_))) => "another try to drain the node",
+            (None, _) => "the system bus, to tell the engine",
         };
         self.waiting = waiting(what, again);
         self.report();
@@ -212,17 +256,11 @@ impl<'r> Driver<'r> {
     }
 
     /// Begins a change and takes it as far as it goes; false where nothing came of it.
-    async fn begin(&mut self, change: crate::machine::Change) -> bool {
-        tracing::info!(kind = ?change.kind, tell = ?change.tell, "a change begins");
-        self.last = Some(LastChange {
-            kind: change.kind,
-            began: Timestamp::now(),
-            target: change.target.clone(),
-            paths: Vec::new(),
-            files_ms: None,
-            engine_ms: None,
-            ending: None,
-        });
+    async fn begin(&mut self, change: Change) -> bool {
+        if !self.is_under_way(&change) {
+            tracing::info!(kind = ?change.kind, tell = ?change.tell, node = ?change.node, "a change begins");
+            self.last = Some(LastChange::new(&change));
+        }
         let before = self.memory.phase.clone();
         let action = self.step(Event::Begin(change));
         if let Err(error) = self.save() {
@@ -233,13 +271,38 @@ impl<'r> Driver<'r> {
         }
         self.perform(action).await;
         let ending = self.last.as_ref().and_then(|last| last.ending.as_ref());
-        ending.is_some_and(|ending| matches!(ending, Ending::Done | Ending::Unconfirmed))
+        // What was abandoned may be due in another form.
+        ending.is_some_and(|ending| {
+            matches!(ending, Ending::Done | Ending::Unconfirmed | Ending::Abandoned(_))
+        })
+    }
+
+    /// Whether a change is the one that waits for the node already.
+    fn is_under_way(&self, change: &Change) -> bool {
+        let pending = self.memory.phase.change().filter(|_| self.memory.phase.is_pending());
+        pending.is_some_and(|now| now.kind == change.kind && now.target == change.target)
     }
 
     fn step(&mut self, event: Event) -> Action {
+        let before = self.memory.phase.name();
+        if let Event::NotYet { why, .. } = &event {
+            self.facts.not_yet = Some(why.clone());
+        }
         let (phase, action) = std::mem::take(&mut self.memory.phase).step(event);
         self.memory.phase = phase;
+        if self.memory.phase.name() != before {
+            self.entered = Instant::now();
+            self.facts.not_yet = None;
+        }
+        self.keep_slot();
         action
+    }
+
+    /// Ends a change that has not reached the host yet, and lets the node go (rules H10, X3).
+    pub async fn abandon(&mut self, why: &str) {
+        let action = self.step(Event::Abandon(why.to_owned()));
+        self.remember();
+        self.perform(action).await;
     }
 
     /// Performs an action and all that follow from it, until one is to wait or the change ends.
@@ -250,7 +313,15 @@ impl<'r> Driver<'r> {
                 Action::Nothing => return,
                 Action::Wait(time) => return self.wait(time),
                 Action::Finish(ending) => return self.finish(ending),
-                Action::Change => self.change(),
+                Action::Claim => self.claim().await,
+                Action::Cordon => self.cordon().await,
+                Action::Drain => self.drain().await,
+                Action::LookAtNode(sign) => self.look_at_node(sign).await,
+                Action::Leave => self.leave().await,
+                Action::Change => match self.confirm_slot().await {
+                    Some(event) => event,
+                    None => self.change(),
+                },
                 Action::Undo => self.undo(),
                 Action::Tell(tell) => self.tell(tell).await,
             };
@@ -326,6 +397,9 @@ impl<'r> Driver<'r> {
         }
         match result {
             Ok(Confirmation::Confirmed) => {
+                if let Some(last) = &mut self.last {
+                    last.told = Some(tell);
+                }
                 self.facts.engine = EngineState::Ready;
                 Event::Told
             }
@@ -347,9 +421,20 @@ impl<'r> Driver<'r> {
         self.due = Instant::now().checked_add(time);
         let what = match &self.memory.phase {
             Phase::Undoing { .. } => "another try to bring the old files back",
-            _ => "another try to tell the engine",
+            Phase::Claiming(_) => "a slot of the roll-out",
+            Phase::Cordoning(_) => "another try to cordon the node",
+            Phase::Draining(_) => "pods to go",
+            Phase::Changing(_) => "another try to keep the slot",
+            Phase::Awaiting { .. } => "the node to be Ready",
+            Phase::Leaving { .. } => "another try to uncordon the node",
+            Phase::Idle | Phase::Telling { .. } | Phase::Retelling { .. } => {
+                "another try to tell the engine"
+            }
         };
-        self.waiting = waiting(what, time);
+        self.waiting = match &self.facts.not_yet {
+            Some(why) => waiting(&format!("{what}: {why}"), time),
+            None => waiting(what, time),
+        };
         self.report();
     }
 
@@ -360,11 +445,13 @@ impl<'r> Driver<'r> {
         match &ending {
             Ending::NotChanged(why) => self.facts.failure = Some(why.clone()),
             Ending::Unconfirmed => self.memory.owes_restart = true,
-            Ending::Done | Ending::StillFailing(_) | Ending::RolledBack(_) => {
-                self.facts.failure = None;
-            }
+            Ending::Done
+            | Ending::StillFailing(_)
+            | Ending::RolledBack(_)
+            | Ending::NotDrained(_)
+            | Ending::Abandoned(_) => self.facts.failure = None,
         }
-        let was_restarted = self.last.as_ref().is_some_and(|last| last.kind == Kind::Restart);
+        let was_restarted = self.last.as_ref().is_some_and(|last| last.told == Some(Tell::Restart));
         if ending == Ending::Done && was_restarted {
             self.memory.owes_restart = false;
         }

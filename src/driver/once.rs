@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::Driver;
 use super::control::Answer;
 use super::look::Sight;
+use super::{Asking, Driver};
 use crate::apply::Outcome;
 use crate::machine::{Event, Kind, Phase};
 use crate::model::Finding;
@@ -37,7 +37,7 @@ impl Driver<'_> {
             self.fail(error.to_string());
         }
         let mut once = self.beforehand(accepts_lock_out);
-        self.settle(accepts_lock_out).await;
+        self.settle(Asking { accepts_lock_out, is_typed: true, is_retry: retry }).await;
         self.work_to_the_end().await;
         self.report_on(&mut once);
         if once.answer.ok {
@@ -81,17 +81,15 @@ impl Driver<'_> {
         once.told = self.last.as_ref().and_then(|last| last.engine_ms);
     }
 
-    /// Waits where there is something to wait for.
+    /// Waits where there is something to wait for: for pods until their deadline, for all else a few
+    /// times. A node is not left in the middle of it (rule H10).
     async fn work_to_the_end(&mut self) {
+        let mut tries = 0;
         while let Some(due) = self.due.take() {
-            let tries = match &self.memory.phase {
-                Phase::Idle | Phase::Changing(_) => return,
-                Phase::Telling { tries, .. }
-                | Phase::Undoing { tries, .. }
-                | Phase::Retelling { tries, .. } => *tries,
-            };
-            if tries >= MOST_TRIES {
-                return;
+            let is_draining = matches!(self.memory.phase, Phase::Draining(_));
+            tries += u32::from(!is_draining);
+            if tries > MOST_TRIES {
+                return self.abandon("this command does not wait any longer").await;
             }
             tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
             let action = self.step(Event::Due);

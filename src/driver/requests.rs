@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::control::{Answer, Request};
 use super::engine::below;
-use super::{Driver, Source};
+use super::{Asking, Driver, Source};
 use crate::apply::{Applied, ApplyError, Base, given_back, one_step_back};
 use crate::host::{Content, HostError};
 use crate::machine::{Change, Ending, Kind, Phase};
@@ -18,25 +18,27 @@ use crate::report::status::FORMAT;
 use crate::report::{ManagedFile, RUN_DIR, Status};
 use crate::wish::change;
 
+/// Somebody on the host wants it.
+const TYPED: Asking = Asking { accepts_lock_out: false, is_typed: true, is_retry: false };
+
 impl Driver<'_> {
     /// Does what is asked for, as far as it goes without waiting.
     pub async fn answer(&mut self, request: Request) -> Answer {
         tracing::info!(?request, "a request");
         let result = match request {
             Request::Apply { accept_lockout } => {
-                self.settle(accept_lockout).await;
+                self.settle(Asking { accepts_lock_out: accept_lockout, ..TYPED }).await;
                 Ok(self.outcome_in_words())
             }
             Request::Rollback => self.step_back(Kind::Rollback).await,
             Request::Revert => {
-                self.memory.is_held = true;
-                self.facts.is_held = true;
+                self.hold(true).await;
                 self.step_back(Kind::Revert).await
             }
-            Request::Hold => Ok(self.hold(true)),
+            Request::Hold => Ok(self.hold(true).await),
             Request::Release => {
-                let answer = self.hold(false);
-                self.settle(false).await;
+                let answer = self.hold(false).await;
+                self.settle(TYPED).await;
                 Ok(answer)
             }
             Request::Retry => {
@@ -44,7 +46,7 @@ impl Driver<'_> {
                 self.facts.ending = None;
                 match self.session.lift_hold() {
                     Ok(()) => {
-                        self.settle(false).await;
+                        self.settle(Asking { is_retry: true, ..TYPED }).await;
                         Ok(self.outcome_in_words())
                     }
                     Err(error) => Err(error),
@@ -57,7 +59,10 @@ impl Driver<'_> {
 
     /// Goes back: one step, or all the way.
     pub(super) async fn step_back(&mut self, kind: Kind) -> Result<Answer, ApplyError> {
-        if !matches!(self.memory.phase, Phase::Idle | Phase::Retelling { .. }) {
+        if self.memory.phase.is_pending() {
+            self.abandon("somebody wants to go back").await;
+        }
+        if !self.memory.phase.is_open() {
             return Ok(busy());
         }
         let files = match kind {
@@ -90,20 +95,28 @@ impl Driver<'_> {
             Kind::Revert => RuntimeAction::Reload,
             _ => self.settings.runtime.action,
         };
-        let asked = impact(&host.view(), &after, host.hides_reloads()).asks(action);
-        let tell = match asked {
+        let cost = impact(&host.view(), &after, host.hides_reloads());
+        let tell = match cost.asks(action) {
             Asked::Now(tell) => Some(tell).filter(|_| self.runtime.is_some()),
             Asked::Nothing | Asked::Later => None,
         };
         let standing = self.standing(unit.as_ref());
         let dependents = unit.map(|unit| unit.dependents).unwrap_or_default();
-        Ok(change(kind, None, tell, standing, dependents))
+        let change = change(kind, tell, standing, dependents);
+        let node = self.node_seen(TYPED).await;
+        let node = node.and_then(|node| node.steps(&change, standing, cost.drain.needed));
+        Ok(Change { node, ..change })
     }
 
-    fn hold(&mut self, is_held: bool) -> Answer {
+    /// From now on nothing is changed, or things are again; what waits for the node is ended as a stop
+    /// would (rule X3).
+    async fn hold(&mut self, is_held: bool) -> Answer {
         self.memory.is_held = is_held;
         self.facts.is_held = is_held;
         self.remember();
+        if is_held {
+            self.abandon("somebody asked this agent to change nothing").await;
+        }
         let message = if is_held { "held: nothing is changed until release" } else { "released" };
         Answer { ok: true, message: message.to_owned() }
     }
@@ -130,6 +143,12 @@ impl Driver<'_> {
             (Phase::Telling { .. } | Phase::Undoing { .. } | Phase::Retelling { .. }, _) => {
                 no("the engine has not taken the files yet; see `status`")
             }
+            (Phase::Leaving { .. }, _) => no("the node is not uncordoned yet; see `status`"),
+            (Phase::Awaiting { .. }, _) => no("the node is not Ready yet; see `status`"),
+            (phase, _) if phase.is_pending() => {
+                no(self.facts.not_yet.as_deref().unwrap_or("the change waits for the node"))
+            }
+            (_, Some(Ending::NotDrained(why) | Ending::Abandoned(why))) => no(why),
             (_, Some(Ending::RolledBack(why) | Ending::StillFailing(why))) => no(why),
             _ => Answer { ok: true, message: "done".to_owned() },
         }

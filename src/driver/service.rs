@@ -106,6 +106,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     }
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     tracing::info!(phase = driver.memory.phase.name(), "stopping");
+    driver.stop().await;
     Ok(())
 }
 
@@ -171,7 +172,7 @@ impl Driver<'_> {
             self.heal_at_once().await;
         }
         if times.look <= now {
-            self.settle(false).await;
+            self.settle(super::Asking::default()).await;
             times.looked(self.look_again_in());
         }
     }

@@ -8,6 +8,8 @@ mod drain;
 mod error;
 mod ready;
 mod settings;
+mod shim;
+pub use shim::*;
 
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::api::ListParams;

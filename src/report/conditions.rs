@@ -85,6 +85,10 @@ pub struct Facts {
     pub settings: Option<String>,
     /// How the last change ended.
     pub ending: Option<Ending>,
+    /// Why the step of the node that is tried cannot be done yet.
+    pub not_yet: Option<String>,
+    /// Who else manages this node, so that the agent only observes.
+    pub observes: Option<String>,
 }
 
 /// What a condition says: its truth, reason and message.
@@ -148,7 +152,21 @@ impl Facts {
         if let Some((reason, message)) = self.refused.as_ref().or(self.invalid.as_ref()) {
             return said(Truth::False, reason, message);
         }
+        let not_yet = |otherwise: &str| self.not_yet.clone().unwrap_or(otherwise.to_owned());
         match phase {
+            Phase::Claiming(_) => {
+                said(Truth::False, "WaitingForSlot", not_yet("a slot of the roll-out is asked for"))
+            }
+            Phase::Cordoning(_) => {
+                said(Truth::False, "Cordoning", not_yet("the node is being cordoned"))
+            }
+            Phase::Draining(_) => said(Truth::False, "Draining", not_yet("pods are being evicted")),
+            Phase::Awaiting { .. } => {
+                said(Truth::False, "WaitingForNode", not_yet("the node is to be Ready again"))
+            }
+            Phase::Leaving { .. } => {
+                said(Truth::False, "Uncordoning", not_yet("the node is being uncordoned"))
+            }
             Phase::Changing(_) => said(Truth::False, "Changing", "the files are changing"),
             Phase::Telling { .. } => said(
                 Truth::False,
@@ -161,12 +179,13 @@ impl Facts {
             Phase::Idle if self.is_applied => {
                 said(Truth::True, "AsExpected", "the files are what the documents mean")
             }
-            Phase::Idle if self.is_held => {
+            Phase::Idle if self.is_held || self.observes.is_some() => {
                 said(Truth::False, "Held", "the documents mean other files; this node is held")
             }
-            Phase::Idle => match &self.failure {
-                Some(why) => said(Truth::False, "Failed", why),
-                None => said(Truth::Unknown, "NotYet", "nothing was applied yet"),
+            Phase::Idle => match (&self.failure, &self.ending) {
+                (Some(why), _) => said(Truth::False, "Failed", why),
+                (None, Some(Ending::NotDrained(why))) => said(Truth::False, "FailedToDrain", why),
+                (None, _) => said(Truth::Unknown, "NotYet", "nothing was applied yet"),
             },
         }
     }
@@ -244,6 +263,9 @@ impl Facts {
         if self.is_held {
             let message = "somebody asked this agent to change nothing";
             return said(Truth::True, "Requested", message);
+        }
+        if let Some(manager) = &self.observes {
+            return said(Truth::True, "ManagedByOthers", manager);
         }
         said(Truth::False, "AsExpected", "changes are made")
     }

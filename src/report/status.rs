@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::{Condition, Truth};
-use crate::machine::{Ending, Kind};
+use crate::machine::{Change, Ending, Kind};
 use crate::model::{Digests, Finding};
+use crate::plan::Tell;
 
 /// Where the status and the sockets of a running agent lie, below the root.
 pub const RUN_DIR: &str = "/run/image-config-agent";
@@ -134,10 +135,30 @@ pub struct LastChange {
     pub paths: Vec<PathBuf>,
     /// How long the files took, in milliseconds.
     pub files_ms: Option<u64>,
+    /// What the engine was told and has confirmed.
+    #[serde(default)]
+    pub told: Option<Tell>,
     /// How long the engine took, in milliseconds; none where it was not told.
     pub engine_ms: Option<u64>,
     /// How it ended; none while it is under way.
     pub ending: Option<Ending>,
+}
+
+impl LastChange {
+    /// One that begins now.
+    #[must_use]
+    pub fn new(change: &Change) -> Self {
+        Self {
+            kind: change.kind,
+            began: Timestamp::now(),
+            target: change.target.clone(),
+            paths: Vec::new(),
+            files_ms: None,
+            told: None,
+            engine_ms: None,
+            ending: None,
+        }
+    }
 }
 
 /// What is waited for.

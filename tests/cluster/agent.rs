@@ -10,6 +10,8 @@ use crate::support::Host;
 pub struct Agent {
     pub node: String,
     pub host: Host,
+    /// The address of its system bus, if it has one.
+    bus: Option<String>,
     process: Process,
 }
 
@@ -22,12 +24,23 @@ impl Agent {
 
     /// The same on a host that is there already.
     pub fn on(host: Host, node: &str, kubeconfig: &str, settings: &str) -> Self {
+        Self::with_bus(host, node, kubeconfig, settings, None)
+    }
+
+    /// The same with a system bus.
+    pub fn with_bus(
+        host: Host,
+        node: &str,
+        kubeconfig: &str,
+        settings: &str,
+        bus: Option<&str>,
+    ) -> Self {
         host.write("/etc/image-config-agent/kubeconfig", kubeconfig);
         host.mode("/etc/image-config-agent/kubeconfig", 0o600);
         let base = format!("log.filter = \"debug\"\nsource.quiet_seconds = 1\n{settings}");
         host.write("/etc/image-config-agent/config.d/10-tests.toml", base);
-        let process = run(&host, node);
-        Self { node: node.to_owned(), host, process }
+        let process = run(&host, node, bus);
+        Self { node: node.to_owned(), host, bus: bus.map(str::to_owned), process }
     }
 
     pub fn status(&self) -> Value {
@@ -106,14 +119,15 @@ impl Agent {
 
     /// Starts it again after a stop.
     pub fn start_again(&mut self) {
-        self.process = run(&self.host, &self.node);
+        self.process = run(&self.host, &self.node, self.bus.as_deref());
     }
 }
 
-fn run(host: &Host, node: &str) -> Process {
+fn run(host: &Host, node: &str, bus: Option<&str>) -> Process {
     let with = |command: &mut std::process::Command| {
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("IMAGE_CONFIG_AGENT_NODE_NAME", node);
+        command.envs(bus.map(|bus| ("DBUS_SYSTEM_BUS_ADDRESS", bus)));
         command.args(["run", "--root"]).arg(host.root());
     };
     let log = host.root().with_file_name("agent.log");

@@ -29,10 +29,14 @@
 mod agent;
 mod api;
 mod cluster;
+mod engine;
+#[path = "../runtime_support/mod.rs"]
+mod fake;
 mod harness;
 mod node;
 mod objects;
 mod process;
 mod proxy;
+mod rollout;
 #[path = "../support/agent.rs"]
 mod support;

@@ -1,0 +1,211 @@
+//! The steps of a change on the cluster's node that this host is, each one attempt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use super::{Asking, Driver};
+use crate::machine::{Event, Kind, Phase};
+use crate::node::{Claim, Claimed, Drained, Node, NodeError, Readiness, Sign};
+use crate::report::Truth;
+use crate::wish::NodeSeen;
+
+/// How long a stop may take to let the node go; what is left the next start does.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why a change is given up before its first write (rule K5).
+const SLOT_LOST: &str = "another node has taken the slot";
+
+/// Renews a slot for as long as it lives.
+pub(super) struct Keeper {
+    task: JoinHandle<()>,
+    is_lost: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    fn new(node: Arc<Node>) -> Self {
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(keep(node, Arc::clone(&is_lost)));
+        Self { task, is_lost }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An API server that is away for a while loses no slot: nobody else can take it meanwhile.
+async fn keep(node: Arc<Node>, is_lost: Arc<AtomicBool>) {
+    loop {
+        tokio::time::sleep(super::jittered(node.renew_every())).await;
+        match node.renew().await {
+            Ok(true) => {}
+            Ok(false) => return is_lost.store(true, Ordering::Relaxed),
+            Err(error) => tracing::warn!("the slot could not be renewed: {error}"),
+        }
+    }
+}
+
+impl Driver<'_> {
+    /// The node, as far as it decides. A command that somebody typed goes on without it if nobody can
+    /// be asked (rule X3).
+    pub(super) async fn node_seen(&mut self, asking: Asking) -> Option<NodeSeen> {
+        let node = self.node.clone()?;
+        if asking.is_typed
+            && let Err(error) = self.attend(async move { node.is_single_node().await }).await
+        {
+            tracing::warn!("without slot, cordon and drain, because nobody can be asked: {error}");
+            return None;
+        }
+        Some(NodeSeen {
+            drain: self.settings.node.drain,
+            drain_deadline: self.settings.node.drain_deadline,
+            obeys_brake: !asking.is_retry,
+        })
+    }
+
+    /// Asks whether the Machine Config Operator manages this node: then the agent only observes.
+    pub(super) async fn look_at_manager(&mut self) {
+        let Some(node) = self.node.clone() else { return };
+        match self.attend(async move { node.manager().await }).await {
+            Ok(manager) => self.facts.observes = manager,
+            // What was known stays.
+            Err(error) => tracing::warn!("nobody can say who manages this node: {error}"),
+        }
+    }
+
+    pub(super) async fn claim(&mut self) -> Event {
+        let Some((node, change)) = self.node.clone().zip(self.memory.phase.change()) else {
+            return Event::Claimed;
+        };
+        let target = match (change.kind, &change.target) {
+            (Kind::Apply, Some(target)) => target.without_cas.clone(),
+            _ => self.applied_without_cas(),
+        };
+        let claim = Claim {
+            target,
+            obeys_brake: change.node.as_ref().is_some_and(|node| node.obeys_brake),
+            is_degraded_here: self.is_degraded(),
+        };
+        match self.attend(async move { node.claim(&claim).await }).await {
+            Ok(Claimed::Taken) => Event::Claimed,
+            Ok(Claimed::NotYet(why)) => self.not_yet(why),
+            Err(error) => self.not_yet(error.to_string()),
+        }
+    }
+
+    pub(super) async fn cordon(&mut self) -> Event {
+        let Some(node) = self.node.clone() else { return Event::Cordoned };
+        let result = self.attend(async move { node.cordon().await }).await;
+        self.done_or_not_yet(result, Event::Cordoned)
+    }
+
+    pub(super) async fn drain(&mut self) -> Event {
+        if self.has_lost_slot() {
+            return Event::Abandon(SLOT_LOST.to_owned());
+        }
+        let Some(node) = self.node.clone() else { return Event::Drained };
+        let drain = async move {
+            // Pods of a single node could go nowhere.
+            if node.is_single_node().await? { Ok(Drained::Done) } else { node.drain().await }
+        };
+        match self.attend(drain).await {
+            Ok(Drained::Done) => Event::Drained,
+            Ok(Drained::Remaining { pods, why }) => {
+                self.not_yet(format!("{} left: {}", pods.join(", "), why.join("; ")))
+            }
+            Err(error) => self.not_yet(error.to_string()),
+        }
+    }
+
+    /// Before the first write: somebody else may have taken the slot of a node that was silent.
+    pub(super) async fn confirm_slot(&mut self) -> Option<Event> {
+        self.memory.phase.change()?.node.as_ref()?;
+        let node = self.node.clone()?;
+        match self.attend(async move { node.renew().await }).await {
+            Ok(true) => None,
+            Ok(false) => Some(Event::Abandon(SLOT_LOST.to_owned())),
+            Err(error) => Some(self.not_yet(error.to_string())),
+        }
+    }
+
+    pub(super) async fn look_at_node(&mut self, sign: Option<Sign>) -> Event {
+        let Some(node) = self.node.clone() else { return Event::Ready };
+        let Some(before) = sign else {
+            return match self.attend(async move { node.sign_of_life().await }).await {
+                Ok(sign) => Event::Seen(sign),
+                Err(error) => self.not_yet(error.to_string()),
+            };
+        };
+        match self.attend(async move { node.is_ready(&before).await }).await {
+            Ok(Readiness::Ready) => Event::Ready,
+            Ok(Readiness::NotYet(why)) => self.not_yet(why),
+            Err(error) => self.not_yet(error.to_string()),
+        }
+    }
+
+    pub(super) async fn leave(&mut self) -> Event {
+        let Some(node) = self.node.clone() else { return Event::Left };
+        let leave = async move {
+            node.uncordon().await?;
+            node.free().await
+        };
+        let result = self.attend(leave).await;
+        self.done_or_not_yet(result, Event::Left)
+    }
+
+    fn done_or_not_yet<T>(&self, result: Result<T, NodeError>, done: Event) -> Event {
+        match result {
+            Ok(_) => done,
+            Err(error) => self.not_yet(error.to_string()),
+        }
+    }
+
+    fn not_yet(&self, why: String) -> Event {
+        Event::NotYet { why, after: self.entered.elapsed() }
+    }
+
+    /// Keeps the slot while one is held.
+    pub(super) fn keep_slot(&mut self) {
+        match &self.node {
+            Some(node) if self.memory.phase.has_slot() => {
+                self.keeper.get_or_insert_with(|| Keeper::new(Arc::clone(node)));
+            }
+            _ => self.keeper = None,
+        }
+    }
+
+    /// Whether somebody else has taken the slot.
+    fn has_lost_slot(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.is_lost.load(Ordering::Relaxed))
+    }
+
+    /// Lets the node go before the agent stops, if nothing on the host has changed yet or all has
+    /// (rule H10).
+    pub(super) async fn stop(&mut self) {
+        let latest = Instant::now() + STOP_WITHIN;
+        self.abandon("the agent is stopping").await;
+        while let Some(due) = self.due.take() {
+            if !matches!(self.memory.phase, Phase::Leaving { .. }) || due > latest {
+                return;
+            }
+            tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
+            let action = self.step(Event::Due);
+            self.perform(action).await;
+        }
+    }
+
+    fn is_degraded(&self) -> bool {
+        let conditions = self.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        conditions.iter().any(|c| c.kind == "Degraded" && c.status == Truth::True)
+    }
+
+    fn applied_without_cas(&self) -> String {
+        let applied = crate::apply::Applied::load(self.root).unwrap_or_default();
+        applied.set.digests.map(|digests| digests.without_cas).unwrap_or_default()
+    }
+}
