@@ -21,6 +21,9 @@ pub struct Memory {
     /// did (rules H3, H7).
     #[serde(default)]
     pub owes_restart: bool,
+    /// The request to try again from the cluster that was obeyed last, as its sender named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<String>,
 }
 
 impl Memory {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::{Asking, Driver};
-use crate::machine::{Event, Kind, Phase};
+use crate::machine::{Change, Ending, Event, Kind, Phase};
 use crate::node::{Claim, Claimed, Drained, Node, NodeError, Readiness, Sign};
-use crate::report::Truth;
+use crate::report::{Drain, NodeState, Truth};
 use crate::wish::NodeSeen;
 
 /// How long a stop may take to let the node go; what is left the next start does.
@@ -199,13 +199,41 @@ impl Driver<'_> {
         }
     }
 
+    /// How the host stands as a node of its cluster.
+    pub(super) fn node_state(&self) -> Option<NodeState> {
+        let node = self.node.as_ref()?;
+        let phase = &self.memory.phase;
+        let has_slot = phase.has_slot();
+        Some(NodeState {
+            pool: node.pool(),
+            has_slot,
+            is_cordoned: has_slot && !matches!(phase, Phase::Cordoning(_)),
+            drain: drain_state(phase, self.facts.ending.as_ref()),
+            retried: self.memory.retried.clone(),
+        })
+    }
+
     fn is_degraded(&self) -> bool {
-        let conditions = self.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let last = self.statuses.borrow();
+        let conditions = last.as_ref().map_or(&[][..], |status| &status.conditions);
         conditions.iter().any(|c| c.kind == "Degraded" && c.status == Truth::True)
     }
 
     fn applied_without_cas(&self) -> String {
         let applied = crate::apply::Applied::load(self.root).unwrap_or_default();
         applied.set.digests.map(|digests| digests.without_cas).unwrap_or_default()
+    }
+}
+
+/// How far the drain of the change under way is; of the last one, where it came to nothing.
+fn drain_state(phase: &Phase, ending: Option<&Ending>) -> Drain {
+    let is_asked = |change: &Change| change.node.as_ref().is_some_and(|node| node.drain.is_some());
+    match (phase, ending) {
+        (Phase::Draining(_), _) => Drain::Running,
+        (Phase::Idle, Some(Ending::NotDrained(why)))
+        | (Phase::Leaving { ending: Ending::NotDrained(why) }, _) => Drain::Failed(why.clone()),
+        (phase, _) if phase.is_pending() => Drain::None,
+        (phase, _) if phase.change().is_some_and(is_asked) => Drain::Done,
+        _ => Drain::None,
     }
 }

@@ -161,13 +161,12 @@ impl Driver<'_> {
         }
         let now = Timestamp::now();
         let status = self.status_at(now);
-        let is_news =
-            self.status.as_ref().is_none_or(|old| Status { written: now, ..old.clone() } != status);
-        if !is_news {
+        let is_old = |old: &Status| Status { written: now, ..old.clone() } == status;
+        if self.statuses.borrow().as_ref().is_some_and(is_old) {
             return;
         }
         self.publish(&status);
-        self.status = Some(status);
+        self.statuses.send_replace(Some(status));
     }
 
     fn publish(&self, status: &Status) {
@@ -189,7 +188,8 @@ impl Driver<'_> {
     }
 
     fn status_at(&self, now: Timestamp) -> Status {
-        let before = self.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let last = self.statuses.borrow();
+        let before = last.as_ref().map_or(&[][..], |status| &status.conditions);
         let applied = Applied::load(self.root).unwrap_or_default().set;
         let file = |(path, entry): (PathBuf, crate::apply::Entry)| ManagedFile {
             because: self.reasons.get(&path).cloned().unwrap_or_default(),
@@ -210,7 +210,7 @@ impl Driver<'_> {
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
             sources: self.sources.clone(),
-            node: None,
+            node: self.node_state(),
         }
     }
 

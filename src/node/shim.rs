@@ -13,6 +13,9 @@ pub enum Claimed {
     NotYet(String),
 }
 impl Node {
+    pub fn pool(&self) -> String {
+        String::new()
+    }
     pub async fn claim(&self, _c: &Claim) -> Result<Claimed, NodeError> {
         Ok(Claimed::Taken)
     }

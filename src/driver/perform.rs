@@ -1,0 +1,185 @@
+//! Performing: what the machine asks for is done, and what came of it is told to the machine.
+
+use std::time::{Duration, Instant};
+
+use super::engine::tell_and_start;
+use super::{Driver, jittered, milliseconds, waiting};
+use crate::apply::{Applied, ApplyError, Outcome, drift};
+use crate::machine::{Action, Ending, Event, Kind, Phase};
+use crate::plan::Tell;
+use crate::report::EngineState;
+use crate::runtime::Confirmation;
+
+impl Driver<'_> {
+    /// Performs an action and all that follow from it, until one is to wait or the change ends.
+    pub(super) async fn perform(&mut self, mut action: Action) {
+        loop {
+            self.report();
+            let event = match action {
+                Action::Nothing => return,
+                Action::Wait(time) => return self.wait(time),
+                Action::Finish(ending) => return self.finish(ending),
+                Action::Claim => self.claim().await,
+                Action::Cordon => self.cordon().await,
+                Action::Drain => self.drain().await,
+                Action::LookAtNode(sign) => self.look_at_node(sign).await,
+                Action::Leave => self.leave().await,
+                Action::Change => match self.confirm_slot().await {
+                    Some(event) => event,
+                    None => self.change(),
+                },
+                Action::Undo => self.undo(),
+                Action::Tell(tell) => self.tell(tell).await,
+            };
+            action = self.step(event);
+            self.remember();
+        }
+    }
+
+    /// Changes the files.
+    fn change(&mut self) -> Event {
+        let start = Instant::now();
+        let result = match self.memory.phase.change().map(|change| change.kind) {
+            Some(Kind::Apply) => match self.judged.take() {
+                Some(judged) => self.session.apply(judged.request()),
+                // Begun by an earlier process, and undone by the journal.
+                None => return Event::NotChanged("the documents are to be read again".to_owned()),
+            },
+            Some(Kind::Heal) => self.heal(),
+            Some(Kind::Rollback) => self.session.rollback(None).map(Option::unwrap_or_default),
+            Some(Kind::Revert) => self.session.revert(),
+            Some(Kind::Restart) | None => Ok(Outcome::default()),
+        };
+        match result {
+            Ok(outcome) => {
+                self.facts.failure = None;
+                self.note_changes(outcome, start);
+                Event::Changed
+            }
+            Err(error) => Event::NotChanged(error.to_string()),
+        }
+    }
+
+    pub(super) fn heal(&mut self) -> Result<Outcome, ApplyError> {
+        let paths = self.healable(&drift(self.root)?);
+        let outcome = self.session.heal(&paths)?;
+        let now = Instant::now();
+        for change in &outcome.changes {
+            self.heals.record(&change.path, now);
+        }
+        Ok(outcome)
+    }
+
+    /// Brings back the files of before; whoever has done so already has nothing to do.
+    fn undo(&mut self) -> Event {
+        let Phase::Undoing { change, why, .. } = &self.memory.phase else { return Event::Changed };
+        let applied = Applied::load(self.root).map(|applied| applied.set.digests);
+        let result = match applied {
+            Ok(digests) if digests.is_some() && digests == change.target => {
+                self.session.rollback(Some(why)).map(drop)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => Event::Changed,
+            Err(error) => {
+                self.fail(error.to_string());
+                Event::NotChanged(error.to_string())
+            }
+        }
+    }
+
+    /// Tells the engine, and starts what a failed restart left dead.
+    async fn tell(&mut self, tell: Tell) -> Event {
+        let start = Instant::now();
+        let Some(runtime) = self.runtime.clone() else { return Event::Told };
+        let dependents = self.memory.phase.change().map(|change| change.dependents.clone());
+        let result =
+            self.attend(tell_and_start(runtime, tell, dependents.unwrap_or_default())).await;
+        let took = milliseconds(start);
+        if let Some(last) = &mut self.last {
+            last.engine_ms = Some(last.engine_ms.unwrap_or(0).saturating_add(took));
+        }
+        match result {
+            Ok(Confirmation::Confirmed) => {
+                if let Some(last) = &mut self.last {
+                    last.told = Some(tell);
+                }
+                self.facts.engine = EngineState::Ready;
+                Event::Told
+            }
+            Ok(Confirmation::Unconfirmed(why)) => {
+                tracing::warn!("nobody knows whether the engine took the files: {why}");
+                self.facts.engine = EngineState::Unconfirmed;
+                Event::Unconfirmed
+            }
+            Err(error) => {
+                tracing::warn!("the engine could not be told: {error}");
+                self.facts.engine = EngineState::Failing(error.to_string());
+                Event::NotTold { why: error.to_string(), is_passing: error.is_passing() }
+            }
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let time = jittered(time);
+        self.due = Instant::now().checked_add(time);
+        let what = match &self.memory.phase {
+            Phase::Undoing { .. } => "another try to bring the old files back",
+            Phase::Claiming(_) => "a slot of the roll-out",
+            Phase::Cordoning(_) => "another try to cordon the node",
+            Phase::Draining(_) => "pods to go",
+            Phase::Changing(_) => "another try to keep the slot",
+            Phase::Awaiting { .. } => "the node to be Ready",
+            Phase::Leaving { .. } => "another try to uncordon the node",
+            Phase::Idle | Phase::Telling { .. } | Phase::Retelling { .. } => {
+                "another try to tell the engine"
+            }
+        };
+        self.waiting = match &self.facts.not_yet {
+            Some(why) => waiting(&format!("{what}: {why}"), time),
+            None => waiting(what, time),
+        };
+        self.report();
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        tracing::info!(?ending, "the change has ended");
+        self.due = None;
+        self.waiting = None;
+        match &ending {
+            Ending::NotChanged(why) => self.facts.failure = Some(why.clone()),
+            Ending::Unconfirmed => self.memory.owes_restart = true,
+            Ending::Done
+            | Ending::StillFailing(_)
+            | Ending::RolledBack(_)
+            | Ending::NotDrained(_)
+            | Ending::Abandoned(_) => self.facts.failure = None,
+        }
+        let was_restarted = self.last.as_ref().is_some_and(|last| last.told == Some(Tell::Restart));
+        if ending == Ending::Done && was_restarted {
+            self.memory.owes_restart = false;
+        }
+        self.facts.ending = Some(ending.clone());
+        if let Some(last) = &mut self.last {
+            last.ending = Some(ending);
+        }
+        self.remember();
+        self.report();
+    }
+
+    fn note_changes(&mut self, outcome: Outcome, start: Instant) {
+        for change in &outcome.changes {
+            tracing::info!(path = %change.path.display(), kind = ?change.kind, "a file changed");
+        }
+        for warning in &outcome.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some(last) = &mut self.last {
+            last.paths = outcome.changes.iter().map(|change| change.path.clone()).collect();
+            last.files_ms = Some(milliseconds(start));
+        }
+        self.outcome = outcome;
+    }
+}
