@@ -37,6 +37,8 @@ fn read_strictly(text: &str) -> Result<Vec<Value<'_>>, Error> {
 /// Room for the largest file, but none for documents that grow when they are read.
 fn yaml_options() -> Options {
     serde_saphyr::options! {
+        // Another crate of the program has the parser built with comments, and a bound on them.
+        emit_comments: false,
         budget: serde_saphyr::budget! {
             max_events: MAX_FILE_BYTES / 2,
             max_nodes: MAX_FILE_BYTES / 4,
@@ -199,6 +201,14 @@ mod tests {
             if let Some(values) = read_plain(&text) {
                 prop_assert_eq!(Ok(values), read_strictly(&text).map_err(|error| explain(&error)));
             }
+        }
+    }
+
+    #[test]
+    fn d5_a_long_comment_is_no_obstacle_to_either_reader() {
+        let comment = "# We know why.\n".repeat(1_000);
+        for start in ["a: 1\n", "a: &anchor 1\n"] {
+            assert!(parse(format!("{start}b:\n{comment}  - c\n{comment}").as_bytes()).is_ok());
         }
     }
 
