@@ -173,6 +173,47 @@ impl Cluster {
         format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
+    /// Applies all that the package has for a cluster that is not OpenShift, and waits until the admission
+    /// policies are in force.
+    pub fn install(&self) {
+        for namespace in ["kube-node-lease", "default"] {
+            let path = format!("/api/v1/namespaces/{namespace}");
+            until_or(namespace, || self.log(), || self.admin.find(&path).is_some());
+        }
+        let plain =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/kubernetes/overlays/plain");
+        self.kubectl(&["apply", "--server-side", "-k", plain.to_str().unwrap()]);
+        let stranger = self.api(&self.certificate("stranger", &["image-config-agent:nodes"]));
+        // The last ones of those that are applied.
+        for (path, object) in [
+            (
+                format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"),
+                objects::lease(
+                    "x",
+                    "x",
+                    "2026-11-26T10:00:00.000000Z",
+                    "2026-11-26T10:00:00.000000Z",
+                    1,
+                ),
+            ),
+            (
+                "/apis/image-config-agent.io/v1alpha1/nodeimageconfigs".to_owned(),
+                json!({
+                    "apiVersion": "image-config-agent.io/v1alpha1", "kind": "NodeImageConfig",
+                    "metadata": {"name": "x"}, "spec": {},
+                }),
+            ),
+        ] {
+            let path = format!("{path}?dryRun=All");
+            let ask = || stranger.ask(hyper::Method::POST, &path, Some(&object));
+            until_or(
+                "the policies",
+                || format!("{:?}", ask()),
+                || ask().is_err_and(|refused| refused.message.contains("which node")),
+            );
+        }
+    }
+
     /// kubectl as the administrator.
     pub fn run_kubectl(&self, arguments: &[&str]) -> Run {
         Command::new(program("kubectl"))
@@ -306,6 +347,13 @@ fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     said.stdout
 }
 
+/// A port that nobody listens on. It is below those that connections get, one of which would else be quicker than
+/// the program that it is for.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let port = fastrand::u16(20_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -26,6 +26,7 @@
 // Tests that use the whole of the harness come with what they test.
 #![allow(dead_code)]
 
+mod admission;
 mod agent;
 mod api;
 mod cluster;
