@@ -149,7 +149,7 @@ fn k5_an_agent_writes_its_own_nodeimageconfig_alone() {
     is_denied(post(a, CONFIGS, &config("b")), foreign);
     is_denied(
         post(
-            &a,
+            a,
             CONFIGS,
             &json!({
                 "apiVersion": "image-config-agent.io/v1alpha1", "kind": "NodeImageConfig",

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 
 use crate::fake::{self, Job, State};
 use crate::support::Host;
@@ -13,19 +14,22 @@ pub struct Engine {
     /// The address of its bus.
     pub bus: String,
     host: fake::Host,
-    executor: Runtime,
+    executor: Handle,
+    /// The thread that drives the executor ends when this is dropped.
+    _end: oneshot::Sender<()>,
 }
 
 impl Engine {
     /// One that runs, and whose socket lies on `host` where [`Engine::SETTINGS`] say.
     pub fn on(host: &Host) -> Self {
-        let executor =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let executor = executor.unwrap();
-        let fake = executor.block_on(async { fake::Host::new() });
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let executor = runtime.handle().clone();
+        let fake = runtime.block_on(async { fake::Host::new() });
+        let (end, ended) = oneshot::channel();
+        std::thread::spawn(move || runtime.block_on(ended));
         std::os::unix::fs::symlink(&fake.settings.socket, host.at("/crio.sock")).unwrap();
         let bus = fake.settings.bus.clone().unwrap();
-        Self { state: fake.state.clone(), bus, host: fake, executor }
+        Self { state: fake.state.clone(), bus, host: fake, executor, _end: end }
     }
 
     pub const SETTINGS: &str = "runtime.manager = \"systemd\"\nruntime.socket = \"/crio.sock\"\n";
