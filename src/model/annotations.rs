@@ -1,4 +1,4 @@
-//! The annotations that the agent knows, all of one domain.
+//! The annotations and labels that the agent knows, all of one domain.
 
 /// On the Image: accepts what the guard would refuse, for the one configuration whose digest is
 /// its value (rule H8).
@@ -9,3 +9,9 @@ pub const CORDONED: &str = "image-config-agent.io/cordoned";
 
 /// On a Node, by its administrator: the agent leaves it cordoned when it is done (rule K4).
 pub const KEEP_CORDONED: &str = "image-config-agent.io/keep-cordoned";
+
+/// On a Lease, as a label: the pool whose slot it is (rule K1).
+pub const POOL: &str = "image-config-agent.io/pool";
+
+/// On a Lease: the configuration that its holder is taking, by the digest without CAs (rule K1).
+pub const TARGET: &str = "image-config-agent.io/target";

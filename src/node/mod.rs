@@ -3,36 +3,45 @@
 //!
 //! Every call is one short attempt. Whoever calls sets its deadline, waits and tries again.
 
+mod claim;
 mod cordon;
 mod drain;
 mod error;
+mod lease;
+mod pool;
 mod ready;
 mod settings;
-mod shim;
-pub use shim::*;
+pub mod slot;
 
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
+use claim::Watched;
+pub use claim::{Claim, Claimed};
 pub use cordon::{Cordoned, Uncordoned};
 pub use drain::{Drained, Fate, fate};
 pub use error::NodeError;
+pub use pool::{Amount, Labels, Pool, selector};
 pub use ready::{Readiness, Sign};
 pub use settings::{DrainAction, NodeSettings};
+
+/// What the Machine Config Operator writes on each Node that it manages.
+const MCO: &str = "machineconfiguration.openshift.io/currentConfig";
 
 /// The Node object of this host, and what the agent does to it.
 pub struct Node {
     client: Client,
     name: String,
     settings: NodeSettings,
+    watched: Watched,
 }
 
 impl Node {
     /// The Node of this name.
     #[must_use]
     pub fn new(client: Client, name: String, settings: NodeSettings) -> Self {
-        Self { client, name, settings }
+        Self { client, name, settings, watched: Watched::default() }
     }
 
     /// Its name.
@@ -56,6 +65,21 @@ impl Node {
         let nodes = self.nodes().list_metadata(&two).await;
         let nodes = nodes.map_err(NodeError::of("the list of Nodes"))?;
         Ok(nodes.items.len() < 2)
+    }
+
+    /// Who else manages this node's files: OpenShift's Machine Config Operator, which says so on the
+    /// Node.
+    ///
+    /// # Errors
+    /// The API server does not say, or there is no such Node.
+    pub async fn manager(&self) -> Result<Option<String>, NodeError> {
+        let (_, annotations) = self.look().await?;
+        let is_managed = annotations.get(MCO).is_some_and(|config| !config.is_empty());
+        Ok(is_managed.then(|| {
+            "the Machine Config Operator writes this node's files, so this agent only observes; \
+             kube.manage_mco_nodes = true lets it change them all the same"
+                .to_owned()
+        }))
     }
 
     fn nodes(&self) -> Api<NodeObject> {

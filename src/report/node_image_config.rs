@@ -26,6 +26,7 @@ const MOST_CONDITIONS: usize = 16;
     status = "NodeImageConfigStatus",
     derive = "PartialEq",
     doc = "How far the image configuration of the cluster is on the Node of this name.",
+    selectable = ".status.degradedOn.withoutCas",
     printcolumn = r#"{"name":"Node","type":"string","jsonPath":".metadata.name"}"#,
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Applied","type":"string","jsonPath":".status.applied.short"}"#,

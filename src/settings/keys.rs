@@ -5,10 +5,11 @@ use std::path::Path;
 use toml_edit::Value;
 
 use super::value::{
-    image, list, object_name, path, seconds, seconds_or_never, text, truth, unit, word,
+    amount, count, image, list, object_name, path, seconds, seconds_or_never, text, truth, unit,
+    word,
 };
 use super::{DriftAction, Guard, OnMissing, Settings, SourceName};
-use crate::node::DrainAction;
+use crate::node::{DrainAction, selector};
 use crate::plan::RuntimeAction;
 
 /// One setting.
@@ -201,6 +202,36 @@ pub const KEYS: &[Key] = &[
         about: "how long pods may take to go until the change is put off",
         set: |s, v| seconds(v).map(|time| s.node.drain_deadline = time),
         show: |s| s.node.drain_deadline.as_secs().to_string(),
+    },
+    Key {
+        name: "node.max_unavailable",
+        about: "how many nodes of a pool may be disturbed at once: 1 to 1000, or a share of them as 10%",
+        set: |s, v| amount(v).map(|amount| s.node.max_unavailable = amount),
+        show: |s| s.node.max_unavailable.to_string(),
+    },
+    Key {
+        name: "node.max_degraded",
+        about: "how many nodes of a pool that are Degraded on a configuration stop its roll-out",
+        set: |s, v| count(v).map(|count| s.node.max_degraded = count),
+        show: |s| s.node.max_degraded.to_string(),
+    },
+    Key {
+        name: "node.pool",
+        about: "label selector of the nodes that are a pool, beside the control plane and all others",
+        set: |s, v| selector(&text(v)?).map(|pool| s.node.pool = Some(pool)),
+        show: |s| s.node.pool.as_ref().map(ToString::to_string).unwrap_or_default(),
+    },
+    Key {
+        name: "node.lease_seconds",
+        about: "how long a slot lasts without being renewed; it is renewed three times as often",
+        set: |s, v| seconds(v).map(|time| s.node.lease = time),
+        show: |s| s.node.lease.as_secs().to_string(),
+    },
+    Key {
+        name: "kube.namespace",
+        about: "the agent's namespace in the cluster, where the slots are",
+        set: |s, v| object_name(v).map(|name| s.node.namespace = name),
+        show: |s| s.node.namespace.clone(),
     },
     Key {
         name: "log.filter",

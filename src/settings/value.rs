@@ -7,6 +7,7 @@ use toml_edit::Value;
 
 use crate::model::Reference;
 use crate::model::reference::is_short_name;
+use crate::node::Amount;
 
 pub(super) fn text(value: &Value) -> Result<String, String> {
     value
@@ -97,4 +98,18 @@ pub(super) fn seconds(value: &Value) -> Result<Duration, String> {
         Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
         _ => Err("write a number of seconds from 1 to 86400".to_owned()),
     }
+}
+
+/// A number from 1 to 1000 or a share in percent, as a number or as a text.
+pub(super) fn amount(value: &Value) -> Result<Amount, String> {
+    let number = value.as_integer().map(|number| number.to_string());
+    let amount = number.as_deref().or_else(|| value.as_str()).and_then(Amount::parse);
+    amount.ok_or_else(|| "write a number from 1 to 1000, or a share from 1% to 100%".to_owned())
+}
+
+/// A number from 1 on, as a number or as a text.
+pub(super) fn count(value: &Value) -> Result<u32, String> {
+    let number = value.as_integer().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    let count = number.and_then(|number| u32::try_from(number).ok()).filter(|count| *count > 0);
+    count.ok_or_else(|| "write a number from 1 on".to_owned())
 }
