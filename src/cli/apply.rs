@@ -140,10 +140,11 @@ pub struct Rollback {
 
 impl Rollback {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (root, settings) = self.host.open()?;
+        let root = self.host.root()?;
         if let Some(answer) = status::ask(&root, &Request::Rollback)? {
             return status::print(&answer, self.format.is_json());
         }
+        let settings = self.host.settings_on(&root)?;
         let once = step_back(&root, settings, Kind::Rollback)?;
         if self.format.is_json() {
             output::json(&output::outcome_json(&once.outcome))?;
@@ -194,7 +195,8 @@ pub struct Revert {
 
 impl Revert {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (root, settings) = self.host.open()?;
+        // The state knows what is to be given back; a slip in the settings must not keep it.
+        let (root, settings) = self.host.open_anyway()?;
         if let Some(answer) = status::ask(&root, &Request::Revert)? {
             return status::print(&answer, self.format.is_json());
         }

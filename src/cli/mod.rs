@@ -144,13 +144,26 @@ struct HostArgs {
 impl HostArgs {
     fn open(&self) -> anyhow::Result<(Root, Settings)> {
         let root = self.root()?;
-        let settings = Settings::load(&root, std::env::vars(), &self.settings)?;
+        let settings = self.settings_on(&root)?;
+        Ok((root, settings))
+    }
+
+    fn settings_on(&self, root: &Root) -> anyhow::Result<Settings> {
+        Ok(Settings::load(root, std::env::vars_os(), &self.settings)?)
+    }
+
+    /// The same for a command that must work with wrong settings too: what is right of them counts.
+    fn open_anyway(&self) -> anyhow::Result<(Root, Settings)> {
+        let root = self.root()?;
+        let environment = std::env::vars_os();
+        let (settings, wrong) = Settings::load_what_is_right(&root, environment, &self.settings)?;
+        wrong.iter().for_each(|line| output::warning(line));
         Ok((root, settings))
     }
 
     /// The settings, with where each comes from.
     fn settings(&self) -> anyhow::Result<Loaded> {
-        Ok(Loaded::load(&self.root()?, std::env::vars(), &self.settings)?)
+        Ok(Loaded::load(&self.root()?, std::env::vars_os(), &self.settings)?)
     }
 
     fn root(&self) -> anyhow::Result<Root> {

@@ -41,6 +41,12 @@ pub fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
+/// Prints a warning to standard error.
+pub fn warning(text: &str) {
+    let style = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
+    note(&format!("{style}warning{style:#}: {}", printable(text)));
+}
+
 /// How many findings are printed for people, the gravest first.
 const MOST_FINDINGS: usize = 1_000;
 
@@ -145,9 +151,6 @@ pub fn outcome(outcome: &Outcome) -> anyhow::Result<()> {
     for one in &outcome.changes {
         print(&format!("{} {}\n", change(one.kind), one.path.display()))?;
     }
-    let style = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
-    for warning in &outcome.warnings {
-        note(&format!("{style}warning{style:#}: {warning}"));
-    }
+    outcome.warnings.iter().for_each(|text| warning(&text.to_string()));
     Ok(())
 }

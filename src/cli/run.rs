@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use image_config_agent::driver::{self, Service};
-use image_config_agent::settings::Settings;
+use image_config_agent::settings::{LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
@@ -22,46 +21,35 @@ pub struct Run {
     files: Vec<PathBuf>,
     #[command(flatten)]
     host: HostArgs,
-    /// How the log is written; by default for people on a terminal, else for the journal
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<LogFormat>,
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// For people: time and colour.
-    Pretty,
-    /// For the journal, which has times of its own.
-    Journal,
-    /// For programs: an object a line.
-    Json,
+    /// How the log is written, in place of the setting log.format
+    #[arg(long, value_name = "FORMAT", value_parser = ["pretty", "journal", "json"])]
+    log_format: Option<String>,
 }
 
 impl Run {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (root, settings) = self.host.open()?;
-        self.log(&settings.log_filter)?;
-        let settings = || Settings::load(&root, std::env::vars(), &self.host.settings);
+        let root = self.host.root()?;
+        let format = self.log_format.iter().map(|format| format!("log.format={format}"));
+        let flags: Vec<String> = self.host.settings.iter().cloned().chain(format).collect();
+        let settings = || Settings::load(&root, std::env::vars_os(), &flags);
+        log(&settings()?)?;
         driver::run(&Service { root: &root, settings: &settings, files: self.files.clone() })?;
         Ok(Exit::Yes)
     }
+}
 
-    fn log(&self, filter: &str) -> anyhow::Result<()> {
-        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let by_default = if is_terminal { LogFormat::Pretty } else { LogFormat::Journal };
-        let filter = EnvFilter::try_new(filter)
-            .with_context(|| format!("the setting log.filter cannot be {filter:?}"))?;
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_target(false)
-            .with_ansi(is_terminal);
-        match self.log_format.unwrap_or(by_default) {
-            LogFormat::Pretty => log.with_timer(SystemTime).init(),
-            LogFormat::Journal => log.without_time().init(),
-            LogFormat::Json => log.json().init(),
-        }
-        Ok(())
+fn log(settings: &Settings) -> anyhow::Result<()> {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let by_default = if is_terminal { LogFormat::Pretty } else { LogFormat::Journal };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&settings.log_filter)?)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(is_terminal);
+    match settings.log_format.unwrap_or(by_default) {
+        LogFormat::Pretty => log.with_timer(SystemTime).init(),
+        LogFormat::Journal => log.without_time().init(),
+        LogFormat::Json => log.json().init(),
     }
+    Ok(())
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,30 +55,38 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest request.
 const LONGEST: u64 = 4096;
 
-/// Listens on the socket below `root`. The path goes through a handle of its directory: the
-/// name of a socket must be short.
+/// Listens on the control socket below `root`.
 ///
 /// # Errors
 /// The directory cannot be made or the socket not be bound.
 pub fn listen(root: &Root) -> io::Result<UnixListener> {
-    let directory = directory(root).map_err(io::Error::other)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/control.sock", directory.as_raw_fd()));
+    bind(root, &Path::new(RUN_DIR).join("control.sock"), 0o600)
+}
+
+/// Listens on a socket of the host. The path goes through a handle of its directory: the name of a socket
+/// must be short.
+///
+/// # Errors
+/// The directory cannot be made, something that is no socket stands there, or it cannot be bound.
+pub(super) fn bind(root: &Root, socket: &Path, mode: u32) -> io::Result<UnixListener> {
+    let directory = directory(root, socket).map_err(io::Error::other)?;
+    let name = socket.file_name().unwrap_or_default();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
     // What an earlier process left; the lock says that there is no other.
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let is_left = path.symlink_metadata().is_ok_and(|left| left.file_type().is_socket());
+    if is_left {
+        std::fs::remove_file(&path)?;
     }
     let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
-fn directory(root: &Root) -> Result<std::os::fd::OwnedFd, HostError> {
-    let socket = Path::new(RUN_DIR).join("control.sock");
-    for missing in root.way_to(&socket)?.1 {
+fn directory(root: &Root, socket: &Path) -> Result<std::os::fd::OwnedFd, HostError> {
+    for missing in root.way_to(socket)?.1 {
         root.make_dir(&missing)?;
     }
-    root.open_dir(Path::new(RUN_DIR))
+    root.open_dir(socket.parent().unwrap_or(socket))
 }
 
 /// Takes requests until the driver is gone.

@@ -7,6 +7,7 @@ pub mod control;
 mod engine;
 mod feeds;
 mod heals;
+mod listen;
 mod look;
 mod memory;
 mod node;
@@ -14,6 +15,7 @@ mod once;
 mod perform;
 mod requests;
 mod service;
+mod vitals;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,7 @@ use crate::machine::{Action, Change, Ending, Event, Phase, backoff};
 use crate::model::{Digests, Finding};
 use crate::node::Node;
 use crate::proposal::{Documents, HostFiles, Proposal};
+use crate::report::metrics::Counts;
 use crate::report::{EngineState, Facts, LastChange, SourceStatus, Status, Waiting};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
@@ -44,6 +47,7 @@ use engine::runtime_of;
 pub use feeds::Feeds;
 use heals::Heals;
 use node::Keeper;
+use vitals::Vitals;
 
 /// How often the watchdog is told that all is well while something is waited for.
 const BEAT: Duration = Duration::from_secs(5);
@@ -110,6 +114,9 @@ pub struct Driver<'r> {
     sources: Vec<SourceStatus>,
     /// What was said last, for whoever passes it on.
     statuses: Sender<Option<Status>>,
+    /// Why metrics are not served although the settings ask for them.
+    unserved: Option<Finding>,
+    vitals: Vitals,
 }
 
 impl<'r> Driver<'r> {
@@ -152,6 +159,8 @@ impl<'r> Driver<'r> {
             waiting: None,
             sources: Vec::new(),
             statuses: Sender::new(None),
+            unserved: None,
+            vitals: Vitals::new(),
         };
         driver.facts.is_held = driver.memory.is_held;
         Ok(driver)
@@ -332,6 +341,7 @@ impl<'r> Driver<'r> {
 
     fn fail(&mut self, why: String) {
         tracing::error!("{why}");
+        self.vitals.count(Counts::failure);
         self.facts.failure = Some(why);
     }
 
@@ -342,9 +352,15 @@ impl<'r> Driver<'r> {
         loop {
             tokio::select! {
                 result = &mut work => return result,
-                () = tokio::time::sleep(BEAT) => service::beat(),
+                () = tokio::time::sleep(BEAT) => self.beat(),
             }
         }
+    }
+
+    /// The loop is alive: whoever watches it is told.
+    fn beat(&self) {
+        self.vitals.beat();
+        service::beat();
     }
 
     /// What the engine reads at present.

@@ -67,6 +67,7 @@ impl Driver<'_> {
         for change in &outcome.changes {
             self.heals.record(&change.path, now);
         }
+        self.vitals.count(|counts| counts.healed(outcome.changes.len()));
         Ok(outcome)
     }
 
@@ -163,6 +164,7 @@ impl Driver<'_> {
         }
         self.facts.ending = Some(ending.clone());
         if let Some(last) = &mut self.last {
+            self.vitals.count(|counts| counts.change(last.kind, &ending));
             last.ending = Some(ending);
         }
         self.remember();

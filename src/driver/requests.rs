@@ -206,7 +206,7 @@ impl Driver<'_> {
             applied: applied.digests,
             conditions: self.facts.conditions(&self.memory.phase, before, now),
             files: applied.files.into_iter().map(file).collect(),
-            findings: self.findings.clone(),
+            findings: self.findings.iter().chain(&self.unserved).cloned().collect(),
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
             sources: self.sources.clone(),

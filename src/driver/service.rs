@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::control::{self, Asked};
 use super::engine::runtime_of;
+use super::listen::Served;
 use super::watch::{Wake, Watch};
 use super::{Driver, Feeds, Source, jittered};
 use crate::apply::{ApplyError, Recovery};
@@ -80,6 +81,8 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         host: Watch::new(Wake::Host, waking.clone())?,
     };
     watches.follow(&driver);
+    let mut served = Served::default();
+    driver.serve(&mut served).await;
     notify(&[NotifyState::Ready]);
     driver.resume().await;
     let mut times = Times::new(&driver.settings);
@@ -89,6 +92,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
             Some(wake) = wakes.recv() => Occasion::Wake(wake),
             Some(request) = asked.recv() => Occasion::Asked(request),
             () = sleep(times.next(driver.due)) => Occasion::Time,
+            () = driver.vitals.nudged() => Occasion::Nudge,
         };
         match occasion {
             Occasion::Stop => break,
@@ -100,9 +104,11 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
                 let _ = answer.send(driver.answer(request).await);
             }
             Occasion::Time => driver.work(&mut times).await,
+            Occasion::Nudge => {}
         }
         watches.follow(&driver);
-        beat();
+        driver.serve(&mut served).await;
+        driver.beat();
     }
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     tracing::info!(phase = driver.memory.phase.name(), "stopping");
@@ -158,6 +164,18 @@ fn reload(
 }
 
 impl Driver<'_> {
+    /// Serves metrics as the settings say; where that fails the status says so.
+    async fn serve(&mut self, served: &mut Served) {
+        let listen = self.settings.metrics_listen.as_ref();
+        let onlooker = || self.vitals.onlooker(self.statuses.subscribe());
+        let unserved = served.follow(self.root, listen, onlooker).await;
+        if unserved != self.unserved {
+            self.unserved = unserved;
+            self.unserved.iter().for_each(|finding| tracing::warn!("{finding}"));
+            self.report();
+        }
+    }
+
     /// Does what is due.
     async fn work(&mut self, times: &mut Times) {
         let now = Instant::now();
@@ -186,6 +204,8 @@ enum Occasion {
     Wake(Wake),
     Asked(Asked),
     Time,
+    /// Somebody wants to know whether the loop is alive.
+    Nudge,
 }
 
 struct Signals {

@@ -1,6 +1,7 @@
 //! What the agent says of itself: one status value, and who gets it.
 
 pub mod conditions;
+pub mod metrics;
 pub mod node_image_config;
 pub mod reasons;
 pub mod status;

@@ -5,10 +5,10 @@ use std::path::Path;
 use toml_edit::Value;
 
 use super::value::{
-    amount, count, image, list, object_name, path, seconds, seconds_or_never, text, truth, unit,
-    word,
+    amount, count, image, list, listen, log_filter, object_name, path, seconds, seconds_or_never,
+    text, truth, unit, word,
 };
-use super::{DriftAction, Guard, OnMissing, Settings, SourceName};
+use super::{DriftAction, Guard, LogFormat, OnMissing, Settings, SourceName};
 use crate::node::{DrainAction, selector};
 use crate::plan::RuntimeAction;
 
@@ -50,6 +50,8 @@ const ACTIONS: [(&str, RuntimeAction); 3] = [
     ("reload", RuntimeAction::Reload),
     ("auto", RuntimeAction::Auto),
 ];
+const LOG_FORMATS: [(&str, LogFormat); 3] =
+    [("pretty", LogFormat::Pretty), ("journal", LogFormat::Journal), ("json", LogFormat::Json)];
 
 /// All of them, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
@@ -236,8 +238,20 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "log.filter",
         about: "what is logged, as info, or warn,image_config_agent::driver=debug",
-        set: |s, v| text(v).map(|filter| s.log_filter = filter),
+        set: |s, v| log_filter(v).map(|filter| s.log_filter = filter),
         show: |s| s.log_filter.clone(),
+    },
+    Key {
+        name: "log.format",
+        about: "pretty, journal or json: how the log is written; unset: pretty on a terminal, else journal",
+        set: |s, v| word(v, &LOG_FORMATS).map(|format| s.log_format = Some(format)),
+        show: |s| s.log_format.map(|format| named(format, &LOG_FORMATS)).unwrap_or_default(),
+    },
+    Key {
+        name: "metrics.listen",
+        about: "where metrics and probes are served: ADDRESS:PORT, unix:PATH or off (the default)",
+        set: |s, v| listen(v).map(|listen| s.metrics_listen = listen),
+        show: |s| s.metrics_listen.as_ref().map_or("off".to_owned(), ToString::to_string),
     },
     Key {
         name: "paths.policy",

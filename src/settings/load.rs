@@ -1,6 +1,7 @@
 //! Reading the settings, and remembering where each comes from.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Document, Item, Value};
@@ -42,10 +43,26 @@ impl Settings {
     /// Everything that is wrong in any of them.
     pub fn load(
         root: &Root,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
         flags: &[String],
     ) -> Result<Self, SettingsError> {
         Loaded::load(root, environment, flags).map(|loaded| loaded.settings)
+    }
+
+    /// The same where files or environment may be wrong: what is right of them counts, and what is
+    /// wrong is told. For what must go on all the same, as giving the host its files back (rule X3).
+    ///
+    /// # Errors
+    /// Everything that is wrong in `flags`.
+    pub fn load_what_is_right(
+        root: &Root,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+        flags: &[String],
+    ) -> Result<(Self, Vec<String>), SettingsError> {
+        let mut loader = Loader::before_flags(root, environment);
+        let wrong = std::mem::take(&mut loader.problems);
+        loader.flags(flags);
+        Ok((loader.end()?.settings, wrong))
     }
 }
 
@@ -56,49 +73,77 @@ impl Loaded {
     /// Everything that is wrong in any of them.
     pub fn load(
         root: &Root,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
         flags: &[String],
     ) -> Result<Self, SettingsError> {
-        let mut loader = Loader { loaded: Self::default(), problems: Vec::new() };
-        loader.file(root, Path::new(MAIN_FILE));
-        for path in loader.drop_ins(root) {
-            loader.file(root, &path);
-        }
-        let mut variables: Vec<_> =
-            environment.filter(|(name, _)| name.starts_with(ENVIRONMENT)).collect();
-        variables.sort();
-        for (name, value) in variables.iter().filter(|(name, _)| !is_service_link(name)) {
-            match KEYS.iter().find(|key| key.variable() == *name) {
-                Some(key) => loader.set(name, key.name, &Value::from(value)),
-                None => loader.problems.push(format!("{name}: no setting has this name")),
-            }
-        }
-        for flag in flags {
-            match flag.split_once('=') {
-                Some((key, value)) => loader.set("--set", key, &Value::from(value)),
-                None => loader.problems.push(format!("--set {flag}: write KEY=VALUE")),
-            }
-        }
-        if loader.problems.is_empty() {
-            Ok(loader.loaded)
-        } else {
-            Err(SettingsError(loader.problems))
-        }
+        let mut loader = Loader::before_flags(root, environment);
+        loader.flags(flags);
+        loader.end()
     }
 }
 
-/// Kubernetes sets variables for a Service of the agent's name; they are no settings.
+/// Whether Kubernetes sets a variable of this name for some Service, as `NAME_SERVICE_HOST` or
+/// `NAME_PORT_443_TCP_ADDR`: where the name of the Service begins as the agent's does it looks like
+/// a setting, and is none (rule K6).
 fn is_service_link(name: &str) -> bool {
-    let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
-    name.starts_with("SERVICE_") || name == "PORT" || name.starts_with("PORT_")
+    let is_of_a_port = |(_, rest): (&str, &str)| {
+        let mut parts = rest.split('_');
+        let port = parts.next().unwrap_or_default();
+        !port.is_empty()
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+            && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
+            && matches!(parts.next(), None | Some("PROTO" | "ADDR"))
+    };
+    ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
+        || name.contains("_SERVICE_PORT_")
+        || name.rsplit_once("_PORT_").is_some_and(is_of_a_port)
 }
 
+#[derive(Default)]
 struct Loader {
     loaded: Loaded,
     problems: Vec<String>,
 }
 
 impl Loader {
+    fn before_flags(root: &Root, environment: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let mut loader = Self::default();
+        loader.file(root, Path::new(MAIN_FILE));
+        for path in loader.drop_ins(root) {
+            loader.file(root, &path);
+        }
+        loader.environment(environment);
+        loader
+    }
+
+    fn environment(&mut self, environment: impl Iterator<Item = (OsString, OsString)>) {
+        let named = environment.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+        let mut ours: Vec<_> = named.filter(|(name, _)| name.starts_with(ENVIRONMENT)).collect();
+        ours.sort();
+        for (name, value) in ours {
+            let key = KEYS.iter().find(|key| key.variable() == name);
+            match (key, value.into_string()) {
+                (Some(key), Ok(value)) => self.set(&name, key.name, &Value::from(value)),
+                (Some(_), Err(_)) => self.problems.push(format!("{name}: the value is not UTF-8")),
+                (None, _) if is_service_link(&name) => {}
+                (None, _) => self.problems.push(format!("{name}: no setting has this name")),
+            }
+        }
+    }
+
+    fn flags(&mut self, flags: &[String]) {
+        for flag in flags {
+            match flag.split_once('=') {
+                Some((key, value)) => self.set("--set", key, &Value::from(value)),
+                None => self.problems.push(format!("--set {flag}: write KEY=VALUE")),
+            }
+        }
+    }
+
+    fn end(self) -> Result<Loaded, SettingsError> {
+        if self.problems.is_empty() { Ok(self.loaded) } else { Err(SettingsError(self.problems)) }
+    }
+
     /// The drop-ins that count, in the order in which they are read.
     fn drop_ins(&mut self, root: &Root) -> Vec<PathBuf> {
         let mut by_name = BTreeMap::new();
@@ -137,17 +182,15 @@ impl Loader {
     fn table(&mut self, at: &dyn Fn(usize) -> String, prefix: &str, item: &Item) {
         for (key, item) in item.as_table_like().into_iter().flat_map(|table| table.iter()) {
             let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+            let place = || at(item.span().map_or(0, |span| span.start));
             match item.as_value() {
-                Some(value) if !value.is_inline_table() => {
-                    self.set(&at(value.span().map_or(0, |span| span.start)), &name, value);
-                }
+                Some(value) if !value.is_inline_table() => self.set(&place(), &name, value),
                 // A table that is no prefix of any setting is wrong even where it is empty.
                 _ if !KEYS.iter().any(|key| key.name.starts_with(&format!("{name}."))) => {
-                    self.set(
-                        &at(item.span().map_or(0, |span| span.start)),
-                        &name,
-                        &Value::from(""),
-                    );
+                    self.set(&place(), &name, &Value::from(""));
+                }
+                _ if item.is_array_of_tables() => {
+                    self.problems.push(format!("{}: {name}: write [{name}], once", place()));
                 }
                 _ => self.table(at, &name, item),
             }
@@ -156,10 +199,9 @@ impl Loader {
 
     fn set(&mut self, from: &str, name: &str, value: &Value) {
         let result = match KEYS.iter().find(|key| key.name == name) {
-            Some(key) => {
+            Some(key) => (key.set)(&mut self.loaded.settings, value).map(|()| {
                 self.loaded.origins.insert(key.name, from.to_owned());
-                (key.set)(&mut self.loaded.settings, value)
-            }
+            }),
             None => Err("no setting has this name".to_owned()),
         };
         if let Err(problem) = result {
@@ -184,7 +226,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
         }
-        let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        let variables = variables.iter().map(|(n, v)| ((*n).into(), (*v).into()));
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let root = Root::open(root.path()).unwrap();
         Settings::load(&root, variables, &flags).map_err(|error| error.to_string())
@@ -214,15 +256,70 @@ mod tests {
             "etc/image-config-agent/config.d/x.toml",
             "gaurd = 'off'\n[paths]\npolicy = 'relative'\ncerts_d = 1",
         );
-        let variables =
-            [("IMAGE_CONFIG_AGENT_NONSENSE", "1"), ("IMAGE_CONFIG_AGENT_SERVICE_HOST", "x")];
+        let variables = [("IMAGE_CONFIG_AGENT_NONSENSE", "1")];
         let error = load(&[file], &variables, &["guard=maybe", "guard"]).unwrap_err();
         for part in
             ["gaurd", "paths.policy", "paths.certs_d", "NONSENSE", "write enforce", "KEY=VALUE"]
         {
             assert!(error.contains(part), "{part} in {error}");
         }
-        assert!(!error.contains("SERVICE_HOST"));
+    }
+
+    #[test]
+    fn k6_names_of_service_links_are_no_unknown_settings() {
+        let links = [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "SERVICE_PORT_WEB",
+            "PORT",
+            "PORT_443_TCP",
+            "PORT_443_TCP_PROTO",
+            "PORT_443_TCP_PORT",
+            "PORT_443_TCP_ADDR",
+            // Of a Service image-config-agent-metrics.
+            "METRICS_SERVICE_HOST",
+            "METRICS_SERVICE_PORT_HTTP",
+            "METRICS_PORT",
+            "METRICS_PORT_53_UDP_ADDR",
+        ];
+        let names = links.map(|name| format!("IMAGE_CONFIG_AGENT_{name}"));
+        let variables: Vec<_> =
+            names.iter().map(|name| (name.as_str(), "tcp://10.0.0.1")).collect();
+        assert_eq!(load(&[], &variables, &[]), Ok(Settings::default()));
+        for name in ["SERVICE_HOSTS", "PORT_X_TCP", "PORT_443", "PORT_443_HTTP", "PORTS"] {
+            let error = load(&[], &[(&format!("IMAGE_CONFIG_AGENT_{name}"), "x")], &[]);
+            assert!(error.unwrap_err().contains("no setting has this name"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_written_as_a_list_is_a_mistake() {
+        let file = "etc/image-config-agent/config.d/x.toml";
+        let text = "guard = 'off'\n[[paths]]\npolicy = '/x'\n[[nonsense]]\n";
+        let error = load(&[(file, text)], &[], &[]).unwrap_err();
+        assert_eq!(
+            error,
+            "/etc/image-config-agent/config.d/x.toml:2: paths: write [paths], once\n\
+             /etc/image-config-agent/config.d/x.toml:4: nonsense: no setting has this name"
+        );
+    }
+
+    #[test]
+    fn what_is_right_counts_where_all_must_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("etc/image-config-agent/config.toml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "gaurd = 'off'\ndrift = 'report'\n").unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let load = |flags: &[&str]| {
+            let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            Settings::load_what_is_right(&root, std::iter::empty(), &flags)
+        };
+        let (settings, wrong) = load(&["guard=warn"]).unwrap();
+        assert_eq!((settings.drift, settings.guard), (DriftAction::Report, Guard::Warn));
+        assert_eq!(wrong.len(), 1);
+        assert!(wrong.concat().contains("config.toml:1: gaurd"), "{wrong:?}");
+        assert!(load(&["guard=maybe"]).unwrap_err().to_string().contains("write enforce"));
     }
 
     #[test]
@@ -274,6 +371,9 @@ mod tests {
                 "node.max_degraded" => "3",
                 "node.pool" => "zone=a,!spare",
                 "kube.namespace" => "x",
+                "metrics.listen" => "unix:/run/x.sock",
+                "log.filter" => "warn,x=debug",
+                "log.format" => "json",
                 name if name.ends_with("_seconds") => "7",
                 "kube.node" => "a.b-1",
                 "kube.on_missing" => "revert",

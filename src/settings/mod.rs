@@ -5,6 +5,8 @@ mod keys;
 mod load;
 mod value;
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +58,35 @@ impl SourceName {
             Self::Kube => "kube",
             Self::Endpoint => "endpoint",
             Self::Files => "files",
+        }
+    }
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: time and colour.
+    Pretty,
+    /// For the journal, which has times of its own.
+    Journal,
+    /// For programs: an object a line.
+    Json,
+}
+
+/// An address to serve at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port of the host.
+    Tcp(SocketAddr),
+    /// A socket below the root.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -135,6 +166,10 @@ pub struct Settings {
     pub recheck: Duration,
     /// What is logged.
     pub log_filter: String,
+    /// How the log is written; unset: pretty on a terminal, else for the journal.
+    pub log_format: Option<LogFormat>,
+    /// Where metrics and probes are served; unset: nowhere.
+    pub metrics_listen: Option<Listen>,
     /// The image that the agent itself runs from, if it runs from one.
     pub agent_image: Option<String>,
     /// Where the kubelet finds static pods: directories or files.
@@ -172,6 +207,8 @@ impl Default for Settings {
             quiet: Duration::from_secs(1),
             recheck: Duration::from_secs(600),
             log_filter: "info".to_owned(),
+            log_format: None,
+            metrics_listen: None,
             agent_image: None,
             // Of kubeadm and OpenShift.
             static_pods: vec!["/etc/kubernetes/manifests".into()],

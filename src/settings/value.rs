@@ -4,7 +4,9 @@ use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use toml_edit::Value;
+use tracing_subscriber::EnvFilter;
 
+use super::Listen;
 use crate::model::Reference;
 use crate::model::reference::is_short_name;
 use crate::node::Amount;
@@ -35,6 +37,28 @@ pub(super) fn image(value: &Value) -> Result<String, String> {
     } else {
         Err("write the full name of an image, with its registry".to_owned())
     }
+}
+
+/// Directives as `tracing` has them.
+pub(super) fn log_filter(value: &Value) -> Result<String, String> {
+    let filter = text(value)?;
+    match EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(filter),
+        Err(error) => Err(format!("write a level or TARGET=LEVEL, with commas between: {error}")),
+    }
+}
+
+/// `ADDRESS:PORT`, `unix:PATH`, or `off`.
+pub(super) fn listen(value: &Value) -> Result<Option<Listen>, String> {
+    let written = text(value)?;
+    let listen = match written.strip_prefix("unix:") {
+        _ if written == "off" => return Ok(None),
+        Some(socket) => path(&Value::from(socket)).ok().map(Listen::Unix),
+        None => written.parse().ok().map(Listen::Tcp),
+    };
+    let how =
+        || "write ADDRESS:PORT, as 127.0.0.1:9187 or [::1]:9187, or unix:/PATH, or off".to_owned();
+    listen.map(Some).ok_or_else(how)
 }
 
 /// `item` of each; a text is a list with commas between.

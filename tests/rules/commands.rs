@@ -102,6 +102,29 @@ fn x1_usage_is_64() {
 }
 
 #[test]
+fn x1_wrong_settings_are_64() {
+    let host = Host::new();
+    host.run(&["run", "--set", "log.filter=info,x=loud"]).exits(64);
+    host.run(&["run", "--set", "log.format=loud"]).exits(64);
+    let value = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+    let with = |name: &str| {
+        let name = name.to_owned();
+        let root = host.root();
+        agent(
+            move |agent| {
+                let value: &std::ffi::OsStr = value;
+                agent.env(name, value).args(["config", "show", "--root"]).arg(root)
+            },
+            "",
+        )
+    };
+    let run = with("IMAGE_CONFIG_AGENT_GUARD").exits(64);
+    assert!(run.err.contains("IMAGE_CONFIG_AGENT_GUARD: the value is not UTF-8"), "{}", run.err);
+    // What is not ours may be as it likes.
+    with("LS_COLORS").exits(0);
+}
+
+#[test]
 fn x1_results_and_findings_go_apart() {
     let host = Host::with(&[image(json!({"insecureRegistries": ["a.io"]}))]);
     let docs = host.docs();
@@ -332,6 +355,21 @@ fn x3_revert_twice_has_nothing_to_do() {
 }
 
 /// Where the state is damaged nothing is touched, and docs/recovery.md leads back.
+/// The package is being removed: a slip in the settings must not keep the host's own files from it.
+#[test]
+fn x3_revert_gives_the_files_back_under_wrong_settings_too() {
+    let host = applied(blocking("a.io"));
+    assert!(host.exists(POLICY));
+    let settings = "/etc/image-config-agent/config.toml";
+    host.write(settings, "gaurd = 'off'\npaths.policy = 'relative'\n");
+    host.run(&["rollback"]).exits(64);
+    host.run(&["revert", "--set", "gaurd=off"]).exits(64);
+    assert!(host.exists(POLICY));
+    let run = host.run(&["revert"]).exits(0);
+    assert!(run.err.contains("config.toml:1: gaurd"), "{}", run.err);
+    assert!(!host.exists(POLICY) && !host.exists(REGISTRIES));
+}
+
 #[test]
 fn x3_revert_by_hand() {
     let [_, map] = trusting(json!({"a.io": CA}));
