@@ -2,11 +2,12 @@
 //! changes nothing.
 
 mod needed;
+mod paused;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::apply::{Applied, ApplyError, Base, Held, Outcome, Request, held, preview};
+use crate::apply::{Applied, AppliedSet, ApplyError, Base, Held, Outcome, Request, held, preview};
 use crate::decode::{self, Context, SourceFile, decode};
 use crate::engine::{Content, File, Registries, ShortNameMode, certs};
 use crate::host::{CertsDir, HostCerts, Listing, Root, Snapshot, static_pods};
@@ -108,6 +109,8 @@ fn context(settings: &Settings, release_image: Option<&String>) -> Context {
 pub struct Proposal {
     /// The documents.
     pub documents: Documents,
+    /// Of what would be applied: of the documents, but while they are paused.
+    pub digests: Digests,
     /// What each managed path shall hold; empty where a finding is an error.
     pub files: FileSet,
     /// All findings, those about the host included.
@@ -142,6 +145,7 @@ impl Proposal {
                 TrustedCa::Missing(_) => vec![host.settings.paths.certs_d.clone()],
                 _ => Vec::new(),
             },
+            digests: documents.digests.clone(),
             documents,
             originals: BTreeMap::new(),
             host,
@@ -149,7 +153,24 @@ impl Proposal {
         if !any_error(&proposal.findings) {
             proposal.render(root)?;
         }
+        if proposal.documents.config.is_paused {
+            proposal.pause(&Applied::load(root)?.set);
+        }
         Ok(proposal)
+    }
+
+    /// Leaves of it what may be applied although the documents are paused (rule K2).
+    fn pause(&mut self, applied: &AppliedSet) {
+        let certs_d = &self.host.settings.paths.certs_d;
+        self.files = paused::cas_of(&self.files, certs_d);
+        self.keep.extend(paused::rest_of(applied, certs_d));
+        self.digests = paused::digests(applied, &self.documents.config.trusted_ca);
+    }
+
+    /// Whether the documents say more than what would be applied, because they are paused.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.digests.without_cas != self.documents.digests.without_cas
     }
 
     fn render(&mut self, root: &Root) -> Result<(), ApplyError> {
@@ -227,7 +248,7 @@ impl Proposal {
     /// What the transaction is asked for.
     #[must_use]
     pub fn request(&self) -> Request<'_> {
-        Request { files: &self.files, digests: &self.documents.digests, keep: &self.keep }
+        Request { files: &self.files, digests: &self.digests, keep: &self.keep }
     }
 
     /// What would change on disk, path by path.
@@ -275,7 +296,7 @@ impl Proposal {
     /// # Errors
     /// The state cannot be read.
     pub fn held(&self, root: &Root) -> Result<Option<Held>, ApplyError> {
-        let own = &self.documents.digests.without_cas;
+        let own = &self.digests.without_cas;
         Ok(held(root)?.filter(|held| held.digests.without_cas == *own))
     }
 

@@ -5,6 +5,7 @@ mod apply;
 mod base;
 mod check;
 mod config;
+mod crds;
 mod generate;
 mod output;
 mod plan;
@@ -98,6 +99,8 @@ enum Command {
     Check(check::Check),
     /// Show the agent's own settings
     Config(config::Config),
+    /// Print the CustomResourceDefinitions for a cluster that is not OpenShift
+    Crds(crds::Crds),
     /// Print shell completions or write man pages
     Generate(generate::Generate),
 }
@@ -121,6 +124,7 @@ impl Cli {
             Command::Base(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Crds(command) => command.run(),
             Command::Generate(command) => command.run(),
         };
         result.unwrap_or_else(|error| {

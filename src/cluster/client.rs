@@ -22,10 +22,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// A connection that says nothing for so long is asked whether it is alive.
-const SILENCE: Duration = Duration::from_secs(45);
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long it may take to say so. Half-open connections are noticed after both.
-const PING: Duration = Duration::from_secs(15);
+const PING: Duration = Duration::from_secs(10);
 
 /// Why the cluster's API could not be asked, or did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,14 @@ pub enum ClusterError {
     /// It did not answer in time.
     #[error("the API server has not answered within {} s", .0.as_secs())]
     Late(Duration),
+    /// It gives more than anybody needs.
+    #[error("all objects of kind {kind} together are larger than {most} MiB; remove some of them")]
+    TooLarge {
+        /// Their kind.
+        kind: &'static str,
+        /// The most that is read, in MiB.
+        most: usize,
+    },
 }
 
 impl ClusterError {
@@ -68,6 +76,7 @@ impl ClusterError {
             Self::Refused { .. } => "Refused",
             Self::Unreachable(_) => "Unreachable",
             Self::Late(_) => "Late",
+            Self::TooLarge { .. } => "TooLarge",
         }
     }
 

@@ -1,8 +1,11 @@
 //! The cluster's API: the way to it for everyone who watches, asks or reports there.
 
 mod client;
+pub mod crds;
+mod mco;
 
 pub use client::{Cluster, ClusterError, within};
+pub use mco::{OBSERVED, is_managed_by_mco};
 
 use crate::settings::Settings;
 

@@ -10,7 +10,7 @@ use crate::model::{Finding, Findings, Origin, Severity};
 pub const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// A file of the input.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
     /// What to call it in findings.
     pub name: String,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::document::Document;
 use super::value::Object;
 use super::walk::{Path, Walk};
-use crate::model::annotations::ACCEPT_LOCKOUT;
+use crate::model::annotations::{ACCEPT_LOCKOUT, PAUSED};
 use crate::model::config::{Entry, HostnameOrigin, ImportRule};
 use crate::model::reference::is_domain;
 use crate::model::{ClusterConfig, Finding, Origin, Scope, Severity};
@@ -40,6 +40,7 @@ pub(super) fn decode(
     let top = document.value.as_object()?;
     walk.unknown_fields(top, Path::At(""), &["apiVersion", "kind", "metadata", "spec", "status"]);
     config.accepted_lock_out = accepted_lock_out(walk, document);
+    config.is_paused = is_paused(walk, document);
     let mut ca_name = None;
     if let Some(spec) = walk.object(top, Path::At("spec"), &SPEC) {
         config.import = import_rules(walk, spec);
@@ -78,6 +79,28 @@ fn accepted_lock_out(walk: &Walk<'_>, document: &Document) -> Option<(String, Or
     // What is no string is no digest either; the finding about a stale one then shows it.
     let text = value.as_str().map_or_else(|| format!("{value:?}"), |text| text.trim().to_owned());
     Some((text, walk.origin(Path::At(&format!("metadata.annotations[{ACCEPT_LOCKOUT:?}]")))))
+}
+
+/// Whether nothing but CA files is to be applied (rule K2). A word that says neither yes nor no was
+/// meant as a yes: too much of a pause does less harm than too little.
+fn is_paused(walk: &mut Walk<'_>, document: &Document) -> bool {
+    let Some(value) = document.value.at(&["metadata", "annotations", PAUSED]) else { return false };
+    let at = walk.origin(Path::At(&format!("metadata.annotations[{PAUSED:?}]")));
+    let (severity, name, why) = match value.as_str() {
+        Some("false") => return false,
+        Some("true") => (
+            Severity::Info,
+            "RolloutPaused",
+            "nothing but CA files is applied; all else stays as it was applied last.",
+        ),
+        _ => (
+            Severity::Warning,
+            "InvalidPause",
+            "this is neither true nor false; it counts as true.",
+        ),
+    };
+    walk.push(Finding::new(severity, name, at, why, "Remove the annotation to go on."));
+    true
 }
 
 pub(super) fn bad_hostname(origin: Origin, host: &str) -> Finding {

@@ -15,7 +15,7 @@ use crate::report::{SourceStatus, SourceTrouble};
 use crate::settings::{Settings, SourceName};
 use crate::source::precedence::{Standing, choose};
 use crate::source::store::{Kept, Store};
-use crate::source::{Reading, Trouble};
+use crate::source::{Reading, Trouble, kube};
 
 /// The sources of the settings, in order of precedence.
 pub struct Feeds {
@@ -45,6 +45,7 @@ struct Feed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Of {
     Files(Input),
+    Kube(kube::Options),
 }
 
 /// How a source is read.
@@ -73,7 +74,8 @@ impl Of {
     fn new(name: SourceName, settings: &Settings, paths: &[PathBuf]) -> Self {
         match name {
             // A source that is followed over the network is added here, and in `Of::follow`.
-            SourceName::Kube | SourceName::Endpoint | SourceName::Files => Self::Files(Input {
+            SourceName::Kube => Self::Kube(kube::Options::new(settings)),
+            SourceName::Endpoint | SourceName::Files => Self::Files(Input {
                 paths: paths.to_owned(),
                 release_image: settings.release_image.clone(),
             }),
@@ -83,6 +85,7 @@ impl Of {
     fn name(&self) -> SourceName {
         match self {
             Self::Files(_) => SourceName::Files,
+            Self::Kube(_) => SourceName::Kube,
         }
     }
 
@@ -93,12 +96,17 @@ impl Of {
                 let paths = input.paths.iter().map(|path| path.display().to_string());
                 paths.collect::<Vec<_>>().join(", ")
             }
+            Self::Kube(options) => options.origin(),
         }
     }
 
-    fn follow(&self, _root: &Root, _waking: &UnboundedSender<Wake>) -> From {
+    fn follow(&self, root: &Root, waking: &UnboundedSender<Wake>) -> From {
         match self {
             Self::Files(_) => From::Files { reading: Reading::default(), has_given: false },
+            Self::Kube(options) => {
+                let (options, root) = (options.clone(), root.path().to_owned());
+                From::task(|readings| kube::follow(options, root, readings), waking)
+            }
         }
     }
 }
@@ -106,7 +114,6 @@ impl Of {
 impl From {
     /// Follows a source with a task of its own, which wakes the driver whenever it says something
     /// new.
-    #[expect(dead_code, reason = "the sources that are followed so come next")]
     fn task<F: Future<Output = ()> + Send + 'static>(
         follow: impl FnOnce(watch::Sender<Reading>) -> F,
         waking: &UnboundedSender<Wake>,
@@ -148,6 +155,7 @@ impl Feeds {
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         let paths = |feed: &Feed| match &feed.of {
             Of::Files(input) => input.paths.clone(),
+            Of::Kube(_) => Vec::new(),
         };
         self.feeds.iter().flat_map(paths).collect()
     }
@@ -222,6 +230,8 @@ impl Feed {
                 let has_given = *has_given || reading.trouble.is_none();
                 Ok(Read { reading: reading.clone(), has_given, documents: Some(documents) })
             }
+            // Only files are read at a look.
+            (From::Files { .. }, Of::Kube(_)) => Ok(Read::default()),
         }
     }
 

@@ -44,6 +44,7 @@ impl Driver<'_> {
         self.facts.is_read = true;
         let is_applicable = proposal.is_applicable();
         let is_applied = is_applicable && is_applied(self.root, proposal.request())?;
+        self.facts.is_paused = is_applicable && proposal.is_behind();
         let digests = proposal.documents.digests.clone();
         self.observed = Some(digests).filter(|_| self.facts.invalid.is_none());
         self.findings.clone_from(&proposal.findings);
@@ -90,7 +91,7 @@ impl Driver<'_> {
         let impact = self.runtime.as_ref().filter(|_| is_wanted).map(|_| proposal.impact());
         let asks = |impact: &Impact| impact.asks(self.settings.runtime.action);
         Seen {
-            target: is_wanted.then(|| proposal.documents.digests.clone()),
+            target: is_wanted.then(|| proposal.digests.clone()),
             asked: impact.as_ref().map_or(Asked::Nothing, asks),
             hurts_pods: impact.is_some_and(|impact| impact.drain.needed),
             node,

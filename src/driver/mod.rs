@@ -392,6 +392,6 @@ fn milliseconds(start: Instant) -> u64 {
 }
 
 /// Up to a fifth more, so that hosts do not move in step.
-fn jittered(time: Duration) -> Duration {
+pub(crate) fn jittered(time: Duration) -> Duration {
     time.saturating_add(time.mul_f64(fastrand::f64() * 0.2))
 }

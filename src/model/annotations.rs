@@ -1,5 +1,11 @@
 //! The annotations and labels that the agent knows, all of one domain.
 
+/// What all their names begin with.
+pub const DOMAIN: &str = "image-config-agent.io/";
+
+/// On the Image: nothing but CA files is applied while it is `true` (rule K2).
+pub const PAUSED: &str = "image-config-agent.io/paused";
+
 /// On the Image: accepts what the guard would refuse, for the one configuration whose digest is
 /// its value (rule H8).
 pub const ACCEPT_LOCKOUT: &str = "image-config-agent.io/accept-lockout";

@@ -111,4 +111,6 @@ pub struct ClusterConfig {
     /// The digest of the configuration whose lock-out is accepted, as the Image's annotation
     /// states it (rule H8).
     pub accepted_lock_out: Option<(String, Origin)>,
+    /// Whether the Image's annotation says that nothing but CA files is applied (rule K2).
+    pub is_paused: bool,
 }

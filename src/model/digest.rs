@@ -23,22 +23,25 @@ impl Digests {
     #[must_use]
     pub fn of(config: &ClusterConfig) -> Self {
         let meant = to_json(&Meant::of(config));
-        let trusted_ca = trusted_ca(&config.trusted_ca).to_string();
-        let all = ["[", &meant, ",", &trusted_ca, "]"].map(str::as_bytes);
-        Self { configuration: sha256_of(&all), without_cas: sha256(meant.as_bytes()) }
+        Self::joined(sha256(meant.as_bytes()), &config.trusted_ca)
+    }
+
+    /// The digests of the same configuration with other CAs (rule K2).
+    #[must_use]
+    pub fn with_cas(&self, cas: &TrustedCa) -> Self {
+        Self::joined(self.without_cas.clone(), cas)
+    }
+
+    fn joined(without_cas: String, cas: &TrustedCa) -> Self {
+        let both = to_json(&(&without_cas, trusted_ca(cas)));
+        Self { configuration: sha256(both.as_bytes()), without_cas }
     }
 }
 
 /// The SHA-256 of some bytes, in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    sha256_of(&[bytes])
-}
-
-fn sha256_of(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[derive(serde::Serialize)]

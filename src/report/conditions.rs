@@ -71,6 +71,8 @@ pub struct Facts {
     pub is_applied: bool,
     /// Why what the documents mean was undone, if it was: it is not tried again (rule H5).
     pub undone: Option<String>,
+    /// Whether the documents say more than CA files, and are paused (rule K2).
+    pub is_paused: bool,
     /// Whether somebody asked the agent to change nothing (rule X3).
     pub is_held: bool,
     /// Files that are not as applied, with what became of them.
@@ -176,6 +178,11 @@ impl Facts {
             Phase::Undoing { why, .. } | Phase::Retelling { why, .. } => {
                 said(Truth::False, "RollingBack", why)
             }
+            Phase::Idle if self.is_paused && self.is_applied => said(
+                Truth::False,
+                "Paused",
+                "the Image is paused: of the documents only CA files are applied, onto what was applied last",
+            ),
             Phase::Idle if self.is_applied => {
                 said(Truth::True, "AsExpected", "the files are what the documents mean")
             }

@@ -44,7 +44,7 @@ const MANAGERS: [(&str, bool); 2] = [("systemd", true), ("none", false)];
 const DRAINS: [(&str, DrainAction); 3] =
     [("auto", DrainAction::Auto), ("always", DrainAction::Always), ("never", DrainAction::Never)];
 /// Every source that there is.
-const SOURCES: [(&str, SourceName); 1] = [("files", SourceName::Files)];
+const SOURCES: [(&str, SourceName); 2] = [("kube", SourceName::Kube), ("files", SourceName::Files)];
 const ACTIONS: [(&str, RuntimeAction); 3] = [
     ("restart", RuntimeAction::Restart),
     ("reload", RuntimeAction::Reload),
@@ -87,7 +87,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "source.order",
-        about: "where documents come from, in order of precedence: files (a list)",
+        about: "where documents come from, in order of precedence: kube, files (a list)",
         set: |s, v| order(v).map(|order| s.order = order),
         show: |s| s.order.iter().map(|name| name.word()).collect::<Vec<_>>().join(","),
     },

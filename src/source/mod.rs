@@ -1,6 +1,7 @@
 //! Where documents come from. Nothing is decided here: bytes come in, or the reason why not.
 
 pub mod file;
+pub mod kube;
 pub mod precedence;
 pub mod store;
 

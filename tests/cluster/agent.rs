@@ -126,7 +126,7 @@ impl Agent {
 fn run(host: &Host, node: &str, bus: Option<&str>) -> Process {
     let with = |command: &mut std::process::Command| {
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("IMAGE_CONFIG_AGENT_NODE_NAME", node);
+        command.env("IMAGE_CONFIG_AGENT_KUBE_NODE", node);
         command.envs(bus.map(|bus| ("DBUS_SYSTEM_BUS_ADDRESS", bus)));
         command.args(["run", "--root"]).arg(host.root());
     };

@@ -39,5 +39,6 @@ mod objects;
 mod process;
 mod proxy;
 mod rollout;
+mod source;
 #[path = "../support/agent.rs"]
 mod support;

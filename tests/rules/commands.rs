@@ -9,7 +9,7 @@ use crate::agent::{
     CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, SEARCH, agent, image, image_spec, trusting,
 };
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &[],
     &["render"],
     &["validate"],
@@ -22,6 +22,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["base", "diff"],
     &["base", "adopt"],
     &["check"],
+    &["crds"],
     &["generate", "completions"],
     &["generate", "man"],
 ];

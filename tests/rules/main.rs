@@ -14,5 +14,6 @@ mod documents;
 mod foreign;
 mod guard;
 mod hostile;
+mod pause;
 mod plan;
 mod render;
