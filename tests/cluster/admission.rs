@@ -188,6 +188,8 @@ fn k5_a_slot_is_taken_in_the_agents_own_name_and_from_another_only_past_its_time
     let foreign = "in its own name alone";
     is_denied(post(a, &leases, &lease("b", t0, t0)), foreign);
     post(b, &leases, &lease("b", t0, t0)).unwrap();
+    let for_ever = objects::lease("x", "b", t0, t0, 86_401);
+    is_denied(post(b, &leases, &for_ever), "for a day at most");
     // b renews it.
     patch(b, &slot, &json!({"spec": {"renewTime": t30}})).unwrap();
     // a can do nothing about it: not in b's name, not by freeing it, not by deleting it.

@@ -45,8 +45,15 @@ pub struct Cluster {
     apiserver: Option<Process>,
     etcd: Process,
     etcd_port: u16,
+    admission: &'static str,
     dir: TempDir,
 }
+
+/// Pods need no service account, which a controller would have to make.
+const PLAIN_PODS: &str = "--disable-admission-plugins=ServiceAccount";
+
+/// For a kubelet that runs pods.
+const REAL_PODS: &str = "--enable-admission-plugins=NodeRestriction";
 
 /// A program of Kubernetes.
 pub fn program(name: &str) -> PathBuf {
@@ -57,6 +64,15 @@ pub fn program(name: &str) -> PathBuf {
 impl Cluster {
     /// Starts both and waits until the API server is ready.
     pub fn start() -> Self {
+        Self::with(PLAIN_PODS)
+    }
+
+    /// The same for pods that really run: a [`crate::machine::Machine`] is to join it.
+    pub fn for_machines() -> Self {
+        Self::with(REAL_PODS)
+    }
+
+    fn with(admission: &'static str) -> Self {
         let dir = TempDir::new().unwrap();
         let (port, etcd_port) = (free_port(), free_port());
         let users = authority();
@@ -64,7 +80,7 @@ impl Cluster {
         let key = dir.path().join("account.key");
         openssl(&["genrsa", "-out", key.to_str().unwrap(), "2048"], b"");
         let etcd = start_etcd(dir.path(), etcd_port);
-        let mut apiserver = start_apiserver(dir.path(), port, etcd_port);
+        let mut apiserver = start_apiserver(dir.path(), port, etcd_port, admission);
         let admin = sign(&users, "admin", &["system:masters"]);
         // The API server writes its certificate at its first start.
         let mut config = None;
@@ -80,7 +96,16 @@ impl Cluster {
         let config = config.unwrap();
         fs::write(dir.path().join("kubeconfig"), &config).unwrap();
         let admin = Api::new(&config);
-        let cluster = Self { admin, port, users, apiserver: Some(apiserver), etcd, etcd_port, dir };
+        let cluster = Self {
+            admin,
+            port,
+            users,
+            apiserver: Some(apiserver),
+            etcd,
+            etcd_port,
+            admission,
+            dir,
+        };
         cluster.is_ready();
         cluster
     }
@@ -100,7 +125,8 @@ impl Cluster {
 
     /// Starts it again, on the same port, and waits until it is ready.
     pub fn start_apiserver(&mut self) {
-        self.apiserver = Some(start_apiserver(self.dir.path(), self.port, self.etcd_port));
+        self.apiserver =
+            Some(start_apiserver(self.dir.path(), self.port, self.etcd_port, self.admission));
         self.is_ready();
     }
 
@@ -230,6 +256,11 @@ impl Cluster {
         self.run_kubectl(arguments).exits(0).out
     }
 
+    /// A file of the cluster: kubeconfig, account.key, certs/apiserver.crt.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// What the API server said last.
     pub fn log(&self) -> String {
         apiserver_log(self.dir.path())
@@ -255,7 +286,7 @@ fn start_etcd(dir: &Path, port: u16) -> Process {
     Process::start("etcd", with, dir.join("etcd.log"))
 }
 
-fn start_apiserver(dir: &Path, port: u16, etcd_port: u16) -> Process {
+fn start_apiserver(dir: &Path, port: u16, etcd_port: u16, admission: &str) -> Process {
     let with = |command: &mut Command| {
         command.current_dir(dir).args([
             &format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
@@ -271,8 +302,7 @@ fn start_apiserver(dir: &Path, port: u16, etcd_port: u16) -> Process {
             "--client-ca-file=users.crt",
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
-            // Pods need no service account that a controller would have to make.
-            "--disable-admission-plugins=ServiceAccount",
+            admission,
         ]);
     };
     Process::start(program("kube-apiserver"), with, dir.join("apiserver.log"))

@@ -6,9 +6,10 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::cluster::{Cluster, Credentials};
+use crate::machine::Machine;
 use crate::node::Node;
 use crate::objects;
-use crate::process::until;
+use crate::process::{until, until_or};
 use crate::proxy::Proxy;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -83,4 +84,26 @@ fn the_server_and_the_way_to_it_fail_when_told() {
     let path = format!("/api/v1/nodes?watch=1&resourceVersion={}", version.as_str().unwrap());
     let said = cluster.admin.ask(Method::GET, &path, None);
     assert!(format!("{said:?}").contains("410"), "{said:?}");
+}
+
+#[test]
+fn a_machine_really_runs_pods() {
+    let cluster = Cluster::for_machines();
+    let machine = Machine::join(&cluster);
+    let image = format!("{}/pause:1", machine.registry);
+    let pod = json!({
+        "metadata": {"name": "a"},
+        "spec": {"hostNetwork": true, "containers": [{"name": "c", "image": image}]},
+    });
+    until("the account", || {
+        cluster.admin.find("/api/v1/namespaces/default/serviceaccounts/default").is_some()
+    });
+    cluster.admin.create(PODS, &pod);
+    until_or(
+        "the pod",
+        || machine.said(),
+        || cluster.admin.get(&format!("{PODS}/a"))["status"]["phase"] == "Running",
+    );
+    cluster.admin.delete(&format!("{PODS}/a"));
+    until("its end", || cluster.admin.find(&format!("{PODS}/a")).is_none());
 }

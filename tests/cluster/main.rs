@@ -18,6 +18,7 @@
 //!   [`cluster::Cluster::token_for`] one that lasts as long as the test says;
 //!   [`cluster::Cluster::certificate`] makes any user with a client certificate.
 //! - [`agent::Agent::start`] runs the real binary as a node's agent on a scratch root.
+//! - [`machine::Machine::join`] makes a Node that really runs pods, on a cluster of [`cluster::Cluster::for_machines`].
 //! - [`proxy::Proxy`] stands before the API server and cuts or freezes the connections through it.
 //! - [`objects`] has the plain objects that tests need: pods, budgets, images.
 //!
@@ -34,6 +35,10 @@ mod engine;
 #[path = "../runtime_support/mod.rs"]
 mod fake;
 mod harness;
+#[path = "../pulls/image.rs"]
+mod image;
+mod machine;
+mod manifests;
 mod node;
 mod objects;
 mod process;

@@ -100,3 +100,18 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
         }
     }
 }
+
+#[test]
+fn alerts_and_the_dashboard_ask_for_metrics_that_exist() {
+    let listed = read("docs/metrics.md");
+    for file in ["prometheusrule.yaml", "dashboard.json"] {
+        let text = read(&format!("packaging/kubernetes/monitoring/{file}"));
+        let is_part = |c: char| !(c.is_ascii_lowercase() || c == '_');
+        let asked = text.split(is_part).filter(|word| word.starts_with("image_config_agent_"));
+        let asked: BTreeSet<&str> = asked.collect();
+        assert!(asked.len() > 2, "{file}");
+        for name in asked {
+            assert!(listed.contains(&format!("| `{name}` |")), "{file} asks for {name}");
+        }
+    }
+}
