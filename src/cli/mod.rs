@@ -10,6 +10,7 @@ mod generate;
 mod output;
 mod plan;
 mod render;
+mod rollout;
 mod run;
 mod status;
 mod validate;
@@ -93,6 +94,8 @@ enum Command {
     Rollback(apply::Rollback),
     /// Give every file back to the host
     Revert(apply::Revert),
+    /// Show or steer the roll-out in a whole cluster
+    Rollout(rollout::Rollout),
     /// Show or change what the host itself says where the agent writes
     Base(base::Base),
     /// Say what happens when this host pulls an image
@@ -121,6 +124,7 @@ impl Cli {
             Command::Retry(command) => command.run(&Request::Retry),
             Command::Rollback(command) => command.run(),
             Command::Revert(command) => command.run(),
+            Command::Rollout(command) => command.run(),
             Command::Base(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Config(command) => command.run(),

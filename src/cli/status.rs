@@ -156,7 +156,7 @@ fn red() -> Style {
 }
 
 /// How long ago something was, in its largest unit.
-fn age(now: Timestamp, then: Timestamp) -> String {
+pub fn age(now: Timestamp, then: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds}s"),

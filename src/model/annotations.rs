@@ -21,3 +21,6 @@ pub const POOL: &str = "image-config-agent.io/pool";
 
 /// On a Lease: the configuration that its holder is taking, by the digest without CAs (rule K1).
 pub const TARGET: &str = "image-config-agent.io/target";
+
+/// On a Node: the digest of the configuration that is applied there.
+pub const APPLIED: &str = "image-config-agent.io/applied";

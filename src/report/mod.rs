@@ -1,9 +1,13 @@
 //! What the agent says of itself: one status value, and who gets it.
 
 pub mod conditions;
+pub mod events;
+pub mod kube;
 pub mod metrics;
 pub mod node_image_config;
+pub mod node_status;
 pub mod reasons;
+pub mod rollout;
 pub mod status;
 
 pub use conditions::{Condition, EngineState, Facts, Truth};

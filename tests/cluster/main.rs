@@ -43,6 +43,7 @@ mod node;
 mod objects;
 mod process;
 mod proxy;
+mod report;
 mod rollout;
 mod source;
 #[path = "../support/agent.rs"]

@@ -9,7 +9,7 @@ use crate::agent::{
     CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, SEARCH, agent, image, image_spec, trusting,
 };
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["render"],
     &["validate"],
@@ -23,6 +23,11 @@ const COMMANDS: [&[&str]; 15] = [
     &["base", "adopt"],
     &["check"],
     &["crds"],
+    &["rollout"],
+    &["rollout", "status"],
+    &["rollout", "pause"],
+    &["rollout", "resume"],
+    &["rollout", "retry"],
     &["generate", "completions"],
     &["generate", "man"],
 ];

@@ -1,0 +1,240 @@
+//! `rollout`: how far a whole cluster is; to pause it, and to try a node again.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Subcommand};
+use image_config_agent::cluster::{Cluster, ClusterError, within};
+use image_config_agent::driver::block_on;
+use image_config_agent::model::annotations::PAUSED;
+use image_config_agent::model::finding::printable;
+use image_config_agent::report::NodeImageConfig;
+use image_config_agent::report::rollout::{Rollout as Report, Row, Standing};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+
+use super::{Exit, FormatArgs, output, status::age};
+
+/// How long the API server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often the cluster is looked at again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How many nodes a line about progress names.
+const MOST_NAMED: usize = 3;
+
+/// Shows and steers the roll-out in a cluster.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: image-config-agent rollout status")]
+pub struct Rollout {
+    #[command(subcommand)]
+    command: Command,
+    /// Credentials for the cluster; else those of $KUBECONFIG, ~/.kube/config, or the pod's own
+    #[arg(long, global = true, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show how far every node is
+    #[command(after_help = "\
+Exit codes: 0 all converged; 2 not; 1 error.
+Example: image-config-agent rollout status --watch")]
+    Status(Status),
+    /// Let no node begin a change, but for trusted CAs, until `resume`
+    #[command(after_help = "Example: image-config-agent rollout pause")]
+    Pause,
+    /// Let nodes begin changes again
+    #[command(after_help = "Example: image-config-agent rollout resume")]
+    Resume,
+    /// Have a node try again what was undone, rolled back or is contested
+    #[command(after_help = "Example: image-config-agent rollout retry worker-3")]
+    Retry {
+        /// The name of the Node
+        node: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Status {
+    /// Wait until all nodes are converged, and show how it goes
+    #[arg(short, long)]
+    watch: bool,
+    /// With --watch: for so many seconds at most
+    #[arg(long, value_name = "SECONDS", requires = "watch")]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+impl Rollout {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let kubeconfig = self.kubeconfig.clone().or_else(usual_kubeconfig);
+        block_on(async {
+            let client = Cluster::new(kubeconfig).client().await?;
+            match &self.command {
+                Command::Status(status) => status.run(&client).await,
+                Command::Pause => pause(&client, true).await,
+                Command::Resume => pause(&client, false).await,
+                Command::Retry { node } => retry(&client, node).await,
+            }
+        })?
+    }
+}
+
+/// The file that kubectl takes.
+fn usual_kubeconfig() -> Option<PathBuf> {
+    let named = std::env::var_os("KUBECONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".kube/config"));
+    named.or_else(|| home().filter(|path| path.exists()))
+}
+
+impl Status {
+    async fn run(&self, client: &Client) -> anyhow::Result<Exit> {
+        let mut report = look(client).await?;
+        if self.watch {
+            report = self.watch(client, report).await?;
+        }
+        self.print(&report)?;
+        Ok(if report.is_converged { Exit::Yes } else { Exit::No })
+    }
+
+    /// Looks again and again, until all is done or the time is over.
+    async fn watch(&self, client: &Client, mut report: Report) -> anyhow::Result<Report> {
+        let deadline = self.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        let bar = bar();
+        let mut last = String::new();
+        while !report.is_converged && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            let line = progress(&report);
+            bar.set_length(report.nodes.len().try_into()?);
+            bar.set_position(report.count(Standing::Converged).try_into()?);
+            bar.set_message(line.clone());
+            if bar.is_hidden() && line != last {
+                output::note(&line);
+                last = line;
+            }
+            tokio::time::sleep(AGAIN).await;
+            match look(client).await {
+                Ok(newer) => report = newer,
+                // A roll-out takes long: the API server may be away for a while.
+                Err(error) => bar.set_message(printable(&format!("{error:#}"))),
+            }
+        }
+        bar.finish_and_clear();
+        Ok(report)
+    }
+
+    fn print(&self, report: &Report) -> anyhow::Result<()> {
+        if self.format.is_json() {
+            return output::json(report);
+        }
+        output::print(&format!("{}{report}\n", table(&report.nodes, Timestamp::now())))
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// What goes on, with the names of some nodes where it does.
+fn progress(report: &Report) -> String {
+    let busy = report.nodes.iter().filter(|row| row.standing != Standing::Converged);
+    let named = busy.take(MOST_NAMED).map(|row| {
+        let what = row.why.as_ref().or(row.phase.as_ref());
+        let what = what.map(|what| format!(" ({})", printable(what))).unwrap_or_default();
+        format!("{}{what}", printable(&row.node))
+    });
+    let named: Vec<String> = named.collect();
+    format!("{report}: {}", named.join(", "))
+}
+
+fn table(rows: &[Row], now: Timestamp) -> String {
+    let mut lines =
+        vec![["NODE", "POOL", "PHASE", "APPLIED", "DESIRED", "RUNTIME", "AGE"].map(str::to_owned)];
+    let text = |text: &Option<String>| printable(text.as_deref().unwrap_or("-"));
+    let short = |digest: &Option<String>| text(digest).chars().take(12).collect();
+    lines.extend(rows.iter().map(|row| {
+        let age = row.since.map_or("-".to_owned(), |since| age(now, since));
+        let (phase, runtime) = (text(&row.phase), text(&row.runtime));
+        let (applied, desired) = (short(&row.applied), short(&row.desired));
+        [printable(&row.node), text(&row.pool), phase, applied, desired, runtime, age]
+    }));
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let mut table = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        table += cells.collect::<Vec<_>>().join("   ").trim_end();
+        table.push('\n');
+        let row = index.checked_sub(1).and_then(|index| rows.get(index));
+        if let Some(why) = row.and_then(|row| row.why.as_ref()) {
+            table += &format!("  {}\n", printable(why));
+        }
+    }
+    table
+}
+
+async fn look(client: &Client) -> anyhow::Result<Report> {
+    // What the API server has at hand is good enough, and cheaper.
+    let parameters = ListParams::default().match_any();
+    let nodes = Api::<Node>::all(client.clone());
+    let nodes = within(PATIENCE, nodes.list_metadata(&parameters)).await;
+    let nodes = nodes.context("the Nodes cannot be listed")?;
+    let configs = Api::<NodeImageConfig>::all(client.clone());
+    let configs = within(PATIENCE, configs.list(&parameters)).await.map_err(|error| {
+        let text = "the NodeImageConfigs cannot be listed; are the CRDs of the agent installed?";
+        anyhow!(error).context(text)
+    })?;
+    let image = within(PATIENCE, images(client).get_metadata_opt("cluster")).await;
+    let image = match image {
+        // Who may see the nodes need not see the Image.
+        Err(ClusterError::Refused { code: 403 | 404, .. }) => None,
+        image => image.context("the Image cannot be read")?,
+    };
+    let is_paused =
+        image.is_some_and(|image| image.annotations().get(PAUSED).is_some_and(|is| is != "false"));
+    let nodes = nodes.items.iter().map(|node| node.name_any()).collect();
+    Ok(Report::of(nodes, configs.items, is_paused, Timestamp::now()))
+}
+
+fn images(client: &Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("config.openshift.io", "v1", "Image");
+    Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, "images"))
+}
+
+async fn pause(client: &Client, pauses: bool) -> anyhow::Result<Exit> {
+    let value = if pauses { json!("true") } else { Value::Null };
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {PAUSED: value}}}));
+    let parameters = PatchParams::default();
+    let images = images(client);
+    let patched = within(PATIENCE, images.patch_metadata("cluster", &parameters, &patch)).await;
+    patched.context("the Image `cluster` cannot be annotated")?;
+    output::print(if pauses { "paused\n" } else { "resumed\n" })?;
+    Ok(Exit::Yes)
+}
+
+async fn retry(client: &Client, node: &str) -> anyhow::Result<Exit> {
+    // Any value that was not there before.
+    let request = format!("{:.6}", Timestamp::now());
+    let patch = Patch::Merge(json!({"spec": {"retry": request}}));
+    let configs = Api::<NodeImageConfig>::all(client.clone());
+    let parameters = PatchParams::default();
+    let patched = within(PATIENCE, configs.patch(node, &parameters, &patch)).await;
+    patched.with_context(|| {
+        format!("NodeImageConfig {node:?} cannot be changed; does an agent run on that node?")
+    })?;
+    output::print(&format!("{} is asked to try again\n", printable(node)))?;
+    Ok(Exit::Yes)
+}
