@@ -102,6 +102,11 @@ impl Agent {
         std::fs::rename(draft, at).unwrap();
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
