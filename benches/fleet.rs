@@ -93,8 +93,12 @@ fn join(cluster: &Cluster, proxy: &Proxy, index: usize) -> Agent {
     let name = format!("n{index:04}");
     cluster.admin.create("/api/v1/nodes", &json!({"metadata": {"name": name}}));
     let token = Credentials::Token(cluster.token(&name));
-    let settings = "source.order = [\"kube\"]\nruntime.manager = \"none\"\nlog.filter = \"warn\"\n";
-    Agent::on(Host::new(), &name, &cluster.kubeconfig(proxy.port, &token), settings)
+    let host = Host::new();
+    let at = host.at("/etc/image-config-agent/kubeconfig");
+    let settings = format!(
+        "source.order = [\"kube\"]\nkube.kubeconfig = {at:?}\nruntime.manager = \"none\"\n"
+    );
+    Agent::on(host, &name, &cluster.kubeconfig(proxy.port, &token), &settings)
 }
 
 /// The digest that all nodes report as applied, once it is another than `before`.

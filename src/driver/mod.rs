@@ -13,6 +13,7 @@ mod memory;
 mod node;
 mod once;
 mod perform;
+mod place;
 mod requests;
 mod service;
 mod vitals;
@@ -36,7 +37,6 @@ use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session};
 use crate::host::Root;
 use crate::machine::{Action, Change, Ending, Event, Phase, backoff};
 use crate::model::{Digests, Finding};
-use crate::node::Node;
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::metrics::Counts;
 use crate::report::{EngineState, Facts, LastChange, SourceStatus, Status, Waiting};
@@ -47,6 +47,7 @@ use engine::runtime_of;
 pub use feeds::Feeds;
 use heals::Heals;
 use node::Keeper;
+pub use place::Place;
 use vitals::Vitals;
 
 /// How often the watchdog is told that all is well while something is waited for.
@@ -84,7 +85,7 @@ pub struct Driver<'r> {
     source: Source,
     runtime: Option<Arc<Runtime>>,
     /// The cluster's node that this host is, if it is one.
-    node: Option<Arc<Node>>,
+    place: Option<Arc<Place>>,
     /// Renews the slot while one is held.
     keeper: Option<Keeper>,
     /// Since when the phase is what it is.
@@ -133,13 +134,14 @@ impl<'r> Driver<'r> {
         let session = Session::open(root, patience)?;
         let memory = Memory::load(root)?;
         let runtime = runtime_of(root, &settings);
+        let place = Place::of(&settings);
         let mut driver = Self {
             root,
             session,
             settings,
             source,
             runtime,
-            node: None,
+            place,
             keeper: None,
             entered: Instant::now(),
             remembered: memory.clone(),
@@ -281,8 +283,13 @@ impl<'r> Driver<'r> {
             return false;
         }
         self.perform(action).await;
+        self.goes_on()
+    }
+
+    /// Whether the last change has ended so that another may be due at once; what was abandoned may be
+    /// due in another form.
+    fn goes_on(&self) -> bool {
         let ending = self.last.as_ref().and_then(|last| last.ending.as_ref());
-        // What was abandoned may be due in another form.
         ending.is_some_and(|ending| {
             matches!(ending, Ending::Done | Ending::Unconfirmed | Ending::Abandoned(_))
         })

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
+use super::place::Place;
 use super::{Asking, Driver};
 use crate::machine::{Change, Ending, Event, Kind, Phase};
-use crate::node::{Claim, Claimed, Drained, Node, NodeError, Readiness, Sign};
+use crate::node::{Claim, Claimed, Drained, NodeError, Readiness, Sign};
 use crate::report::{Drain, NodeState, Truth};
 use crate::wish::NodeSeen;
 
@@ -25,9 +26,9 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    fn new(node: Arc<Node>) -> Self {
+    fn new(place: Arc<Place>) -> Self {
         let is_lost = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(keep(node, Arc::clone(&is_lost)));
+        let task = tokio::spawn(keep(place, Arc::clone(&is_lost)));
         Self { task, is_lost }
     }
 }
@@ -39,10 +40,10 @@ impl Drop for Keeper {
 }
 
 /// An API server that is away for a while loses no slot: nobody else can take it meanwhile.
-async fn keep(node: Arc<Node>, is_lost: Arc<AtomicBool>) {
+async fn keep(place: Arc<Place>, is_lost: Arc<AtomicBool>) {
     loop {
-        tokio::time::sleep(super::jittered(node.renew_every())).await;
-        match node.renew().await {
+        tokio::time::sleep(super::jittered(place.renew_every())).await;
+        match renew(&place).await {
             Ok(true) => {}
             Ok(false) => return is_lost.store(true, Ordering::Relaxed),
             Err(error) => tracing::warn!("the slot could not be renewed: {error}"),
@@ -50,13 +51,18 @@ async fn keep(node: Arc<Node>, is_lost: Arc<AtomicBool>) {
     }
 }
 
+async fn renew(place: &Place) -> Result<bool, NodeError> {
+    place.node().await?.renew().await
+}
+
 impl Driver<'_> {
     /// The node, as far as it decides. A command that somebody typed goes on without it if nobody can
     /// be asked (rule X3).
     pub(super) async fn node_seen(&mut self, asking: Asking) -> Option<NodeSeen> {
-        let node = self.node.clone()?;
+        let place = self.place.clone()?;
+        let is_there = async move { place.node().await?.is_single_node().await };
         if asking.is_typed
-            && let Err(error) = self.attend(async move { node.is_single_node().await }).await
+            && let Err(error) = self.attend(is_there).await
         {
             tracing::warn!("without slot, cordon and drain, because nobody can be asked: {error}");
             return None;
@@ -70,8 +76,12 @@ impl Driver<'_> {
 
     /// Asks whether the Machine Config Operator manages this node: then the agent only observes.
     pub(super) async fn look_at_manager(&mut self) {
-        let Some(node) = self.node.clone() else { return };
-        match self.attend(async move { node.manager().await }).await {
+        let is_asked = !self.settings.kube.changes_mco_nodes;
+        let Some(place) = self.place.clone().filter(|_| is_asked) else {
+            self.facts.observes = None;
+            return;
+        };
+        match self.attend(async move { place.node().await?.manager().await }).await {
             Ok(manager) => self.facts.observes = manager,
             // What was known stays.
             Err(error) => tracing::warn!("nobody can say who manages this node: {error}"),
@@ -79,7 +89,7 @@ impl Driver<'_> {
     }
 
     pub(super) async fn claim(&mut self) -> Event {
-        let Some((node, change)) = self.node.clone().zip(self.memory.phase.change()) else {
+        let Some((place, change)) = self.place.clone().zip(self.memory.phase.change()) else {
             return Event::Claimed;
         };
         let target = match (change.kind, &change.target) {
@@ -91,7 +101,7 @@ impl Driver<'_> {
             obeys_brake: change.node.as_ref().is_some_and(|node| node.obeys_brake),
             is_degraded_here: self.is_degraded(),
         };
-        match self.attend(async move { node.claim(&claim).await }).await {
+        match self.attend(async move { place.node().await?.claim(&claim).await }).await {
             Ok(Claimed::Taken) => Event::Claimed,
             Ok(Claimed::NotYet(why)) => self.not_yet(why),
             Err(error) => self.not_yet(error.to_string()),
@@ -99,8 +109,8 @@ impl Driver<'_> {
     }
 
     pub(super) async fn cordon(&mut self) -> Event {
-        let Some(node) = self.node.clone() else { return Event::Cordoned };
-        let result = self.attend(async move { node.cordon().await }).await;
+        let Some(place) = self.place.clone() else { return Event::Cordoned };
+        let result = self.attend(async move { place.node().await?.cordon().await }).await;
         self.done_or_not_yet(result, Event::Cordoned)
     }
 
@@ -108,8 +118,9 @@ impl Driver<'_> {
         if self.has_lost_slot() {
             return Event::Abandon(SLOT_LOST.to_owned());
         }
-        let Some(node) = self.node.clone() else { return Event::Drained };
+        let Some(place) = self.place.clone() else { return Event::Drained };
         let drain = async move {
+            let node = place.node().await?;
             // Pods of a single node could go nowhere.
             if node.is_single_node().await? { Ok(Drained::Done) } else { node.drain().await }
         };
@@ -125,8 +136,8 @@ impl Driver<'_> {
     /// Before the first write: somebody else may have taken the slot of a node that was silent.
     pub(super) async fn confirm_slot(&mut self) -> Option<Event> {
         self.memory.phase.change()?.node.as_ref()?;
-        let node = self.node.clone()?;
-        match self.attend(async move { node.renew().await }).await {
+        let place = self.place.clone()?;
+        match self.attend(async move { renew(&place).await }).await {
             Ok(true) => None,
             Ok(false) => Some(Event::Abandon(SLOT_LOST.to_owned())),
             Err(error) => Some(self.not_yet(error.to_string())),
@@ -134,14 +145,15 @@ impl Driver<'_> {
     }
 
     pub(super) async fn look_at_node(&mut self, sign: Option<Sign>) -> Event {
-        let Some(node) = self.node.clone() else { return Event::Ready };
+        let Some(place) = self.place.clone() else { return Event::Ready };
         let Some(before) = sign else {
-            return match self.attend(async move { node.sign_of_life().await }).await {
+            return match self.attend(async move { place.node().await?.sign_of_life().await }).await
+            {
                 Ok(sign) => Event::Seen(sign),
                 Err(error) => self.not_yet(error.to_string()),
             };
         };
-        match self.attend(async move { node.is_ready(&before).await }).await {
+        match self.attend(async move { place.node().await?.is_ready(&before).await }).await {
             Ok(Readiness::Ready) => Event::Ready,
             Ok(Readiness::NotYet(why)) => self.not_yet(why),
             Err(error) => self.not_yet(error.to_string()),
@@ -149,8 +161,9 @@ impl Driver<'_> {
     }
 
     pub(super) async fn leave(&mut self) -> Event {
-        let Some(node) = self.node.clone() else { return Event::Left };
+        let Some(place) = self.place.clone() else { return Event::Left };
         let leave = async move {
+            let node = place.node().await?;
             node.uncordon().await?;
             node.free().await
         };
@@ -171,9 +184,9 @@ impl Driver<'_> {
 
     /// Keeps the slot while one is held.
     pub(super) fn keep_slot(&mut self) {
-        match &self.node {
-            Some(node) if self.memory.phase.has_slot() => {
-                self.keeper.get_or_insert_with(|| Keeper::new(Arc::clone(node)));
+        match &self.place {
+            Some(place) if self.memory.phase.has_slot() => {
+                self.keeper.get_or_insert_with(|| Keeper::new(Arc::clone(place)));
             }
             _ => self.keeper = None,
         }
@@ -201,11 +214,11 @@ impl Driver<'_> {
 
     /// How the host stands as a node of its cluster.
     pub(super) fn node_state(&self) -> Option<NodeState> {
-        let node = self.node.as_ref()?;
+        let place = self.place.as_ref()?;
         let phase = &self.memory.phase;
         let has_slot = phase.has_slot();
         Some(NodeState {
-            pool: node.pool(),
+            pool: place.pool(),
             has_slot,
             is_cordoned: has_slot && !matches!(phase, Phase::Cordoning(_)),
             drain: drain_state(phase, self.facts.ending.as_ref()),

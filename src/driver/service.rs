@@ -11,10 +11,12 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use super::control::{self, Asked};
 use super::engine::runtime_of;
 use super::listen::Served;
+use super::place::Place;
 use super::watch::{Wake, Watch};
 use super::{Driver, Feeds, Source, jittered};
 use crate::apply::{ApplyError, Recovery};
 use crate::host::Root;
+use crate::machine::{Event, Phase};
 use crate::report::Status;
 use crate::settings::{Settings, SettingsError};
 
@@ -149,6 +151,7 @@ fn reload(
             let old = std::mem::replace(&mut driver.source, Source::Nowhere);
             driver.source = service.source(&settings, waking, Some(old));
             driver.runtime = runtime_of(driver.root, &settings);
+            driver.place = Place::of(&settings);
             *times = Times::new(&settings);
             driver.settings = settings;
             driver.facts.settings = None;
@@ -182,17 +185,36 @@ impl Driver<'_> {
         if self.due.is_some_and(|due| due <= now) {
             self.due = None;
             self.waiting = None;
-            let action = self.step(crate::machine::Event::Due);
+            let action = self.step(Event::Due);
             self.perform(action).await;
+            self.look_after(times);
         }
         if times.heal.is_some_and(|heal| heal <= now) {
             times.heal = None;
             self.heal_at_once().await;
         }
         if times.look <= now {
+            // What comes in the middle of a change is looked at when that has ended.
+            times.is_missed = !self.memory.phase.is_open();
             self.settle(super::Asking::default()).await;
             times.looked(self.look_again_in());
         }
+    }
+
+    /// A change that was waited for has ended: another may be due, or the same one later again.
+    fn look_after(&mut self, times: &mut Times) {
+        if self.memory.phase != Phase::Idle {
+            return;
+        }
+        if self.goes_on() || std::mem::take(&mut times.is_missed) {
+            times.look = Instant::now();
+            return;
+        }
+        self.refresh();
+        self.count_failures();
+        self.report();
+        // What has woken the loop meanwhile is not forgotten.
+        times.look = times.look.min(Instant::now() + self.look_again_in());
     }
 }
 
@@ -251,6 +273,8 @@ impl Watches {
 struct Times {
     /// To look at everything.
     look: Instant,
+    /// Whether the last look came in the middle of a change, and so to nothing.
+    is_missed: bool,
     /// To look at our files alone.
     heal: Option<Instant>,
     /// Documents that keep changing are looked at by then at the latest.
@@ -265,7 +289,13 @@ const MOST_QUIET: u32 = 10;
 impl Times {
     fn new(_settings: &Settings) -> Self {
         let watchdog = sd_notify::watchdog_enabled();
-        Self { look: Instant::now(), heal: None, latest: None, beat: watchdog.map(|time| time / 2) }
+        Self {
+            look: Instant::now(),
+            is_missed: false,
+            heal: None,
+            latest: None,
+            beat: watchdog.map(|time| time / 2),
+        }
     }
 
     fn wake(&mut self, wake: Wake, settings: &Settings) {

@@ -13,6 +13,8 @@ mod ready;
 mod settings;
 pub mod slot;
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -30,18 +32,26 @@ pub use settings::{DrainAction, NodeSettings};
 const MCO: &str = "machineconfiguration.openshift.io/currentConfig";
 
 /// The Node object of this host, and what the agent does to it.
+#[derive(Clone)]
 pub struct Node {
     client: Client,
     name: String,
     settings: NodeSettings,
-    watched: Watched,
+    watched: Arc<Watched>,
 }
 
 impl Node {
     /// The Node of this name.
     #[must_use]
     pub fn new(client: Client, name: String, settings: NodeSettings) -> Self {
-        Self { client, name, settings, watched: Watched::default() }
+        Self { client, name, settings, watched: Arc::default() }
+    }
+
+    /// The same Node by way of another client, with all that was seen of others so far.
+    #[must_use]
+    pub fn by(&self, client: Client) -> Self {
+        let watched = Arc::clone(&self.watched);
+        Self { client, name: self.name.clone(), settings: self.settings.clone(), watched }
     }
 
     /// Its name.

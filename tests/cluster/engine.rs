@@ -37,7 +37,7 @@ impl Engine {
     /// How often it was restarted.
     pub fn restarts(&self) -> usize {
         let state = self.state.lock().unwrap();
-        state.told.iter().filter(|told| told.contains("RestartUnit")).count()
+        state.told.iter().filter(|told| told.starts_with("restart ")).count()
     }
 
     /// What becomes of its next jobs.

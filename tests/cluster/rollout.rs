@@ -34,8 +34,14 @@ impl Member {
         let credentials = crate::cluster::Credentials::Token(cluster.token(name));
         let kubeconfig = cluster.kubeconfig(cluster.port, &credentials);
         let host = Host::new();
+        let accepts_all = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
+        host.write("/etc/containers/policy.json", accepts_all);
         let engine = Engine::on(&host);
-        let settings = format!("source.order = [\"kube\"]\n{}{settings}", Engine::SETTINGS);
+        let at = host.at("/etc/image-config-agent/kubeconfig");
+        let settings = format!(
+            "source.order = [\"kube\"]\nkube.kubeconfig = {at:?}\n{}{settings}",
+            Engine::SETTINGS
+        );
         let agent = Agent::with_bus(host, name, &kubeconfig, &settings, Some(&engine.bus));
         Self { node, engine, agent }
     }
@@ -324,6 +330,7 @@ fn h1_an_agent_that_is_killed_in_any_phase_goes_on_and_leaves_the_node_free() {
 #[test]
 fn k1_an_agent_killed_while_it_waits_for_a_slot_and_a_holder_whose_node_is_deleted() {
     let cluster = start();
+    let other = Node::join(&cluster, "n3", &json!({}));
     let first = Member::join(&cluster, "n1", "");
     kept_pod(&cluster, "n1");
     edit(&cluster, &["one.test"]);
@@ -340,6 +347,7 @@ fn k1_an_agent_killed_while_it_waits_for_a_slot_and_a_holder_whose_node_is_delet
     second.agent.until_verdict("one.test/app:v1", "rejected");
     second.agent.converges();
     second.is_free(&cluster);
+    drop(other);
 }
 
 #[test]

@@ -131,7 +131,8 @@ impl Host {
         self.bus = Some(tokio::spawn(async move {
             let mut clients = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {
-                clients.push(serve_bus(stream, state.clone(), log.clone()).await);
+                // A client may be killed before it has said hello.
+                clients.extend(serve_bus(stream, state.clone(), log.clone()).await);
             }
         }));
     }
@@ -158,7 +159,11 @@ impl Host {
     }
 }
 
-async fn serve_bus(stream: UnixStream, state: Arc<Mutex<State>>, log: PathBuf) -> Connection {
+async fn serve_bus(
+    stream: UnixStream,
+    state: Arc<Mutex<State>>,
+    log: PathBuf,
+) -> zbus::Result<Connection> {
     let guid = zbus::Guid::try_from(GUID).unwrap();
     let units: Vec<String> = state.lock().unwrap().units.keys().cloned().collect();
     let mut builder = zbus::connection::Builder::unix_stream(stream.into_std().unwrap())
@@ -173,7 +178,7 @@ async fn serve_bus(stream: UnixStream, state: Arc<Mutex<State>>, log: PathBuf) -
             .serve_at(path.clone(), Unit { name: name.clone(), state: state.clone() })
             .serve_at(path, Service);
     }
-    builder.build().await.unwrap()
+    builder.build().await
 }
 
 fn unit_path(name: &str) -> OwnedObjectPath {

@@ -1,0 +1,67 @@
+//! This host's place in its cluster: the way to the API, and the Node there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::cluster::{Cluster, node_name};
+use crate::node::{Node, NodeError, NodeSettings};
+use crate::settings::{Settings, SourceName};
+
+/// The place of a host that is a node of a cluster.
+pub struct Place {
+    /// The way to the API.
+    pub cluster: Arc<Cluster>,
+    /// The name of the Node.
+    pub name: String,
+    settings: NodeSettings,
+    /// The Node, as it was reached last.
+    last: Mutex<Option<Node>>,
+}
+
+impl Place {
+    /// What the settings say of it: a host is a node where the cluster is a source of its documents, or
+    /// where there is a kubeconfig.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Option<Arc<Self>> {
+        let is_node =
+            settings.order.contains(&SourceName::Kube) || settings.kube.kubeconfig.is_some();
+        let name = node_name(settings).filter(|_| is_node)?;
+        Some(Arc::new(Self {
+            cluster: Arc::new(Cluster::new(settings.kube.kubeconfig.clone())),
+            name,
+            settings: settings.node.clone(),
+            last: Mutex::new(None),
+        }))
+    }
+
+    /// The Node, by the credentials that hold now.
+    ///
+    /// # Errors
+    /// There are no credentials.
+    pub async fn node(&self) -> Result<Node, NodeError> {
+        let client = self.cluster.client().await.map_err(|error| NodeError::Unreachable {
+            object: format!("Node {}", self.name),
+            why: error.to_string(),
+        })?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = match &*last {
+            Some(node) => node.by(client),
+            None => Node::new(client, self.name.clone(), self.settings.clone()),
+        };
+        *last = Some(node.clone());
+        Ok(node)
+    }
+
+    /// The name of its pool, as far as it is known.
+    #[must_use]
+    pub fn pool(&self) -> String {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(Node::pool).unwrap_or_default()
+    }
+
+    /// How often a slot is renewed.
+    #[must_use]
+    pub fn renew_every(&self) -> Duration {
+        self.settings.lease / 3
+    }
+}
