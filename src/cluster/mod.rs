@@ -5,7 +5,7 @@ pub mod crds;
 mod mco;
 
 pub use client::{Cluster, ClusterError, within};
-pub use mco::{OBSERVED, is_managed_by_mco};
+pub use mco::{OBSERVED, is_of_mco};
 
 use crate::settings::Settings;
 

@@ -69,7 +69,8 @@ impl NodeError {
         match status.code {
             404 => Self::Absent { object },
             409 => Self::Conflict { object },
-            403 => Self::Forbidden { object, why },
+            // 422: an admission policy says no.
+            403 | 422 => Self::Forbidden { object, why },
             // 401: a token that has run out, and is read anew.
             401 | 429 | 500.. => Self::Unreachable { object, why },
             _ => Self::Unexpected { object, why },

@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
+use crate::cluster::{OBSERVED, is_of_mco};
 use claim::Watched;
 pub use claim::{Claim, Claimed};
 pub use cordon::{Cordoned, Uncordoned};
@@ -27,9 +28,6 @@ pub use error::NodeError;
 pub use pool::{Amount, Labels, Pool, selector};
 pub use ready::{Readiness, Sign};
 pub use settings::{DrainAction, NodeSettings};
-
-/// What the Machine Config Operator writes on each Node that it manages.
-const MCO: &str = "machineconfiguration.openshift.io/currentConfig";
 
 /// The Node object of this host, and what the agent does to it.
 #[derive(Clone)]
@@ -41,7 +39,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// The Node of this name.
+    /// The Node of this name. The client must not try again by itself: it would hide for minutes what
+    /// a disruption budget says (429).
     #[must_use]
     pub fn new(client: Client, name: String, settings: NodeSettings) -> Self {
         Self { client, name, settings, watched: Arc::default() }
@@ -84,12 +83,7 @@ impl Node {
     /// The API server does not say, or there is no such Node.
     pub async fn manager(&self) -> Result<Option<String>, NodeError> {
         let (_, annotations) = self.look().await?;
-        let is_managed = annotations.get(MCO).is_some_and(|config| !config.is_empty());
-        Ok(is_managed.then(|| {
-            "the Machine Config Operator writes this node's files, so this agent only observes; \
-             kube.manage_mco_nodes = true lets it change them all the same"
-                .to_owned()
-        }))
+        Ok(is_of_mco(&annotations).then(|| OBSERVED.to_owned()))
     }
 
     fn nodes(&self) -> Api<NodeObject> {

@@ -29,7 +29,9 @@ impl Api {
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
         let client = runtime.block_on(async {
             let options = KubeConfigOptions::default();
-            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+            let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+            // A refusal is an answer, also one that may pass.
+            config.default_retry = false;
             Client::try_from(config).unwrap()
         });
         Self { runtime, client }

@@ -45,6 +45,8 @@ mod process;
 mod proxy;
 mod report;
 mod rollout;
+mod slots;
 mod source;
+mod steps;
 #[path = "../support/agent.rs"]
 mod support;
