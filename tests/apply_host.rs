@@ -173,7 +173,7 @@ fn r10_crio_settings_come_from_its_files_in_its_order() {
 
 /// CRI-O's command line has the last word, but not over what a SIGHUP has it read from its files.
 #[test]
-fn r10_h7_the_engines_own_answer_has_the_last_word_but_for_what_a_reload_reads_again() {
+fn h7_the_engines_own_answer_has_the_last_word_but_for_what_a_reload_reads_again() {
     let host = Scratch::new();
     let files = "[crio.image]\nsignature_policy = '/etc/crio/files.json'\npause_image = 'p:1'\n";
     host.write("/etc/crio/crio.conf", format!("{files}[crio.runtime]\nlog_level = 'warn'\n"));

@@ -150,8 +150,18 @@ impl Driver<'_> {
             }
             (_, Some(Ending::NotDrained(why) | Ending::Abandoned(why))) => no(why),
             (_, Some(Ending::RolledBack(why) | Ending::StillFailing(why))) => no(why),
+            (_, Some(Ending::Unconfirmed)) => Answer { ok: true, message: self.unconfirmed() },
             _ => Answer { ok: true, message: "done".to_owned() },
         }
+    }
+
+    /// What follows a reload that nothing confirmed, in words (rule H7).
+    fn unconfirmed(&self) -> String {
+        let unit = &self.settings.runtime.unit;
+        format!(
+            "done, but nothing shows whether the engine took the files: a restart is queued for when \
+             the agent changes the host again; before that, systemctl restart {unit} does it"
+        )
     }
 
     /// Writes the status, if it says anything new.

@@ -79,7 +79,7 @@ fn h3_what_the_engine_needs() {
 
 /// A reload that could not be confirmed becomes a restart; a change of CAs still needs nothing.
 #[test]
-fn h3_a_log_level_that_hides_the_reload() {
+fn h7_log_settings_that_hide_the_reload() {
     for hidden in ["log_level = 'warn'", "log_level = 'Error'", "log_filter = 'x'"] {
         let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
         host.write("/etc/crio/crio.conf", format!("[crio.runtime]\n{hidden}\n"));

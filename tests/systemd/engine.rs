@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::host::{Files, POLICY, REGISTRIES, blocking, image, running};
+use crate::peer;
 
 #[test]
 fn h5_a_change_restarts_the_engine_and_what_needs_it() {
@@ -31,27 +32,136 @@ fn h7_a_reload_is_confirmed_by_the_journal() {
     assert_eq!(host.condition("RuntimeReady"), ("True".into(), "AsExpected".into()));
 }
 
+/// An engine that logs elsewhere says nothing in the journal.
 #[test]
 fn h7_a_reload_that_nothing_confirms_becomes_a_restart() {
-    let host = running("runtime.action = 'reload'\nruntime.reload_seconds = 2");
-    host.behaves("silent-reload");
-    host.systemctl("restart", "crio");
-    let crio = host.invocation("crio");
-    host.applies(&blocking("b.test"));
-    assert_ne!(host.invocation("crio"), crio, "{}", host.journal());
-}
-
-#[test]
-fn h7_where_the_log_level_hides_the_marker_it_is_restarted() {
     let files = Files::new();
-    files
-        .settings("runtime.action = 'reload'")
-        .write("/etc/crio/crio.conf", "[crio.runtime]\nlog_level = 'warn'\n");
+    files.settings("runtime.action = 'reload'\nruntime.reload_seconds = 2");
+    peer::with_flags(&files, "--log /var/log/crio.log");
     let host = files.boot();
     host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
     let crio = host.invocation("crio");
     host.applies(&blocking("b.test"));
     assert_ne!(host.invocation("crio"), crio, "{}", host.journal());
+    let log = host.text("/var/log/crio.log");
+    assert!(log.contains("Applied new registry configuration"), "it was reloaded first: {log}");
+}
+
+/// A heal never restarts the engine by itself: what it could not confirm is a change of its own.
+#[test]
+fn h7_an_unconfirmed_reload_of_a_heal_is_said_and_a_restart_queued() {
+    let files = Files::new();
+    files.settings("runtime.reload_seconds = 2");
+    peer::with_flags(&files, "--log /var/log/crio.log");
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
+    host.converges();
+    host.systemctl("stop", "image-config-agent");
+    host.write(REGISTRIES, "# foreign\n");
+    host.systemctl("restart", "crio");
+    let crio = host.invocation("crio");
+    host.systemctl("start", "image-config-agent");
+    host.until("the heal's end", || {
+        host.journal().contains("the change has ended ending=Unconfirmed")
+    });
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("a.test"));
+    assert_ne!(host.invocation("crio"), crio, "{}", host.journal());
+    assert_eq!(host.status()["lastChange"]["kind"], "restart");
+}
+
+/// The package is being removed, or somebody wants the agent out of the way: a revert says that the
+/// engine may still go by the old files, and leaves it running.
+#[test]
+fn h7_an_unconfirmed_reload_of_a_revert_is_said_and_the_engine_left_running() {
+    let files = Files::new();
+    files.settings("runtime.reload_seconds = 2");
+    peer::with_flags(&files, "--log /var/log/crio.log");
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
+    host.converges();
+    let crio = host.invocation("crio");
+    let said = host.run(&["image-config-agent", "revert"]);
+    assert!(
+        said.out.contains("restart") || said.err.contains("restart"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    assert_eq!(host.invocation("crio"), crio, "{}", host.journal());
+    assert_eq!(host.condition("RuntimeReady").1, "Unconfirmed");
+    // Released, the agent goes on: the restart that is owed comes with what the documents want.
+    host.ok(&["image-config-agent", "release"]);
+    host.converges();
+    assert_ne!(host.invocation("crio"), crio);
+}
+
+#[test]
+fn h7_where_the_log_settings_hide_the_marker_it_is_restarted() {
+    for hiding in ["log_level = 'warn'", "log_filter = 'no line says this'"] {
+        let files = Files::new();
+        files
+            .settings("runtime.action = 'reload'")
+            .write("/etc/crio/crio.conf.d/50-log.conf", format!("[crio.runtime]\n{hiding}\n"));
+        let host = files.boot();
+        host.systemctl("start", "crio");
+        host.documents(&blocking("a.test"));
+        let documents = "/etc/image-config-agent/cluster.d";
+        let plan = host.run(&["image-config-agent", "plan", "-f", documents, "-o", "json"]);
+        let plan: serde_json::Value = serde_json::from_str(&plan.out).unwrap();
+        assert_eq!(plan["impact"]["runtime"], "restart", "{plan}");
+        host.systemctl("start", "image-config-agent");
+        host.converges();
+        let crio = host.invocation("crio");
+        host.applies(&blocking("b.test"));
+        assert_ne!(host.invocation("crio"), crio, "{}", host.journal());
+        assert_eq!(host.status()["lastChange"]["ending"]["result"], "done");
+        assert!(!host.journal().contains("Unconfirmed"), "{}", host.journal());
+    }
+}
+
+/// CRI-O takes its log settings from its files before it comes to the registries, so that what
+/// they say when it is told counts, and not what it was started with.
+#[test]
+fn h7_a_log_level_on_the_command_line_hides_nothing_at_a_reload() {
+    let files = Files::new();
+    files.settings("runtime.action = 'reload'");
+    peer::with_flags(&files, "--log-level warn");
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
+    host.converges();
+    let crio = host.invocation("crio");
+    host.applies(&blocking("b.test"));
+    assert_eq!(host.invocation("crio"), crio, "{}", host.journal());
+    // Written while it runs, it counts at once.
+    host.write("/etc/crio/crio.conf.d/50-log.conf", "[crio.runtime]\nlog_level = 'error'\n");
+    host.applies(&blocking("c.test"));
+    assert_ne!(host.invocation("crio"), crio, "{}", host.journal());
+}
+
+/// It would die of its own settings if it were restarted; as it is, it goes on.
+#[test]
+fn h7_an_engine_that_cannot_read_its_own_settings_is_left_running() {
+    let host = running("runtime.action = 'reload'");
+    let crio = host.invocation("crio");
+    // TOML, but no log level.
+    host.write("/etc/crio/crio.conf.d/50-log.conf", "[crio.runtime]\nlog_level = 'loud'\n");
+    host.documents(&blocking("b.test"));
+    host.until_condition("Degraded", "True", "RollbackFailed");
+    assert!(!host.text(REGISTRIES).contains("b.test"));
+    assert_eq!(host.invocation("crio"), crio, "{}", host.journal());
+    assert!(host.is_active("crio") && host.is_active("kubelet"));
+    let said = host.run(&["image-config-agent", "status"]).out;
+    assert!(said.contains("crio.conf"), "{said}");
+    host.write("/etc/crio/crio.conf.d/50-log.conf", "");
+    host.until_condition("Degraded", "True", "RolledBack");
+    host.ok(&["image-config-agent", "retry"]);
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("b.test"));
+    assert_eq!(host.invocation("crio"), crio, "{}", host.journal());
 }
 
 #[test]
@@ -64,13 +174,13 @@ fn h3_auto_does_the_least_and_certificates_never_disturb() {
     // policy.json alone: read at every pull.
     let policy = host.text(POLICY);
     host.applies(&image(
-        &json!({"insecureRegistries": ["b.test"], "allowedRegistries": ["b.test"]}),
+        &json!({"insecureRegistries": ["b.test"], "allowedRegistries": ["b.test", "pause.test"]}),
     ));
     assert_ne!(host.text(POLICY), policy);
     assert_eq!((host.invocation("crio"), reloads()), (crio.clone(), before), "{}", host.journal());
     // registries.conf: a reload.
     host.applies(&image(
-        &json!({"insecureRegistries": ["c.test"], "allowedRegistries": ["b.test"]}),
+        &json!({"insecureRegistries": ["c.test"], "allowedRegistries": ["b.test", "pause.test"]}),
     ));
     assert_eq!((host.invocation("crio"), reloads()), (crio, before + 1), "{}", host.journal());
 }
@@ -106,9 +216,7 @@ fn h6_a_host_without_the_unit_gets_its_files() {
 fn r10_the_policy_that_the_engine_says_it_obeys_is_written() {
     let files = Files::new();
     files.write("/etc/crio/own.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#);
-    let unit = include_str!("files/crio.service")
-        .replace("crio-double", "crio-double --signature-policy /etc/crio/own.json");
-    files.write("/etc/systemd/system/crio.service", unit);
+    peer::with_flags(&files, "--signature-policy /etc/crio/own.json");
     let host = files.boot();
     host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
     host.applies(&blocking("b.test"));

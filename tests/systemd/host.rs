@@ -1,14 +1,17 @@
-//! A machine with a real systemd as its PID 1, the agent's unit, a double of CRI-O, and a unit that needs it.
+//! A machine with a real systemd as its PID 1, the agent's unit, an engine, and a unit that needs it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::peer;
 
 /// Long enough for a busy machine; what goes well takes a fraction of it.
 const SOON: Duration = Duration::from_secs(60);
@@ -42,7 +45,7 @@ impl From<Output> for Said {
 pub struct Files(TempDir);
 
 impl Files {
-    /// The agent, its unit, CRI-O's double and what needs it; nothing of it is enabled.
+    /// The agent, its unit, the engine and what needs it; nothing of it is enabled.
     pub fn new() -> Self {
         let files = Self::without_agent();
         let agent = Path::new(env!("CARGO_BIN_EXE_image-config-agent"));
@@ -63,10 +66,7 @@ impl Files {
     pub fn without_agent() -> Self {
         let files = Self(TempDir::new().unwrap());
         fs::set_permissions(files.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let double =
-            std::env::var("CRIO_DOUBLE").expect("CRIO_DOUBLE: `tests/run systemd` builds it");
-        files.program("/usr/bin/crio-double", Path::new(&double));
-        files.unit("tests/systemd/files/crio.service");
+        peer::install(&files);
         files.unit("tests/systemd/files/kubelet.service");
         // With logind every client sees the signals of all jobs, which hides whether ours asks
         // for them.
@@ -119,6 +119,7 @@ impl Files {
         let mut machine = Command::new("bash")
             .arg(script)
             .arg(self.0.path())
+            .arg(peer::PACKAGES)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -293,17 +294,28 @@ impl Host {
         self.converges();
     }
 
-    /// Whether the engine pulls an image, and why not.
-    pub fn pull(&self, image: &str) -> Result<(), String> {
-        let url = format!("http://crio/pull?image={image}");
-        let said = self.run(&["crio-double", "--post", &url]);
-        let answer: Value = serde_json::from_str(&said.out)
-            .unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
-        if answer["ok"] == true {
-            Ok(())
-        } else {
-            Err(answer["error"].as_str().unwrap_or_default().to_owned())
-        }
+    /// Whether the engine's socket accepts.
+    pub fn connects(&self) -> bool {
+        self.connect().is_ok()
+    }
+
+    fn connect(&self) -> std::io::Result<UnixStream> {
+        UnixStream::connect(format!("/proc/{}/root/run/crio/crio.sock", self.init))
+    }
+
+    /// What the engine says to `GET path` on its socket.
+    pub fn ask(&self, path: &str) -> String {
+        let mut socket = self.connect().unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: crio\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// How often the engine has said something in its log.
+    pub fn said(&self, what: &str) -> usize {
+        self.ok(&["journalctl", "--no-pager", "-o", "cat", "-u", "crio"]).matches(what).count()
     }
 }
 

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Boots a real systemd as PID 1 of namespaces of its own, from a root file system that is made once and kept.
 # Prints the process ID of that systemd, and ends it when standard input ends. Needs root. Leaves nothing behind.
-# usage: host.sh FILES    (a tree that is copied over the root file system)
+# usage: host.sh FILES [PACKAGE,...]
+#   FILES    a tree that is copied over the root file system
+#   PACKAGE  packages of Debian that are there as well
 set -euo pipefail
-files=$1
-lower=${XDG_CACHE_HOME:-$HOME/.cache}/image-config-agent/systemd-rootfs-2
+files=$1 packages=${2:-}
+lower=${XDG_CACHE_HOME:-$HOME/.cache}/image-config-agent/systemd-rootfs-2${packages:++${packages//,/+}}
 name=ica-$$
 
 build_rootfs() {
     mkdir -p "${lower%/*}"
-    mmdebstrap --quiet --variant=minbase --include=systemd,dbus,procps,rpm \
+    mmdebstrap --quiet --variant=minbase --include="systemd,dbus,procps,rpm${packages:+,$packages}" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         bookworm "$lower.$$" >&2
     mv -T "$lower.$$" "$lower" 2>/dev/null || rm -rf "$lower.$$" # another run was faster

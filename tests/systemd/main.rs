@@ -1,14 +1,16 @@
 //! The service on a real systemd. `tests/run systemd` runs it: it needs root and the double of CRI-O.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod alike;
 #[path = "../pulls/certificates.rs"]
 mod certificates;
+mod double;
 mod engine;
 mod host;
 #[path = "../pulls/image.rs"]
-#[expect(dead_code, reason = "nobody asks for its digest here")]
 mod image;
 mod life;
 mod packages;
+mod peer;
 mod pulls;
 mod undo;

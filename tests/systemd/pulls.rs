@@ -1,4 +1,4 @@
-//! The engine's double really pulls, before and after each change, under each way to tell it.
+//! The engine really pulls, before and after each change, under each way to tell it.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use crate::certificates::{Authority, Validity};
 use crate::host::{Files, Host, image};
 use crate::image::write_layout;
+use crate::peer::pull;
 
 /// Names of registries inside the machine, each with a port of its own.
-const PLAIN: &str = "plain.test:5001";
+pub const PLAIN: &str = "plain.test:5001";
 const MIRROR: &str = "mirror.test:5002";
 const PRIVATE: &str = "private.test:5003";
 
@@ -27,7 +28,14 @@ fn store() -> TempDir {
     let start = Instant::now();
     loop {
         let pushed = Command::new("skopeo")
-            .args(["copy", "--insecure-policy", "--dest-tls-verify=false", &layout, &image])
+            .args([
+                "copy",
+                "--insecure-policy",
+                "--preserve-digests",
+                "--dest-tls-verify=false",
+                &layout,
+                &image,
+            ])
             .output()
             .unwrap();
         if pushed.status.success() {
@@ -70,11 +78,9 @@ fn serve(dir: &Path, address: &str) -> Child {
         .unwrap()
 }
 
-/// A machine with three registries, and the CA that one of them serves by.
-fn machine(action: &str) -> (Host, String) {
+/// Three registries, with a unit each, and the CA that one of them serves by.
+pub fn add_registries(files: &Files) -> Authority {
     let store = store();
-    let files = Files::new();
-    files.settings(&format!("runtime.action = '{action}'"));
     files.program("/usr/bin/docker-registry", Path::new("/usr/bin/docker-registry"));
     files.copy_tree("/srv/registry", &store.path().join("data"));
     files.write("/etc/hosts", "127.0.0.1 localhost plain.test mirror.test private.test\n");
@@ -93,11 +99,22 @@ fn machine(action: &str) -> (Host, String) {
         );
         files.write(&format!("/etc/systemd/system/{name}.service"), unit);
     }
+    authority
+}
+
+/// A machine with them, on which the agent has converged, and that CA.
+fn machine(action: &str) -> (Host, String) {
+    let files = Files::new();
+    files.settings(&format!("runtime.action = '{action}'"));
+    // What the guard keeps the host from losing must be where these documents allow it.
+    let pause = format!("[crio.image]\npause_image = '{MIRROR}/app:v1'\n");
+    files.write("/etc/crio/crio.conf.d/10-pause.conf", pause);
+    let authority = add_registries(&files);
     let host = files.boot();
     host.documents(&image(&json!({"insecureRegistries": [PLAIN, MIRROR]})));
     host.ok(&["systemctl", "start", "plain", "mirror", "private", "crio", "image-config-agent"]);
     host.converges();
-    host.until("the registry", || host.pull(&format!("{PLAIN}/app:v1")).is_ok());
+    host.until("the registry", || pull(&host, &format!("{PLAIN}/app:v1")).is_ok());
     (host, authority.pem())
 }
 
@@ -113,13 +130,13 @@ fn scenario(action: &str) {
     let insecure = [PLAIN, MIRROR];
 
     host.applies(&image(&json!({"insecureRegistries": insecure, "blockedRegistries": [PLAIN]})));
-    let why = host.pull(&plain).unwrap_err();
+    let why = pull(&host, &plain).unwrap_err();
     assert!(why.contains("blocked"), "{why}");
 
     host.applies(&image(&json!({"insecureRegistries": insecure, "allowedRegistries": [MIRROR]})));
-    let why = host.pull(&plain).unwrap_err();
+    let why = pull(&host, &plain).unwrap_err();
     assert!(why.contains("reject"), "{why}");
-    host.pull(&format!("{MIRROR}/app:v1")).unwrap();
+    pull(&host, &format!("{MIRROR}/app:v1")).unwrap();
 
     // The source is down; its mirror serves by tag.
     let tag_mirrors = json!({
@@ -128,12 +145,12 @@ fn scenario(action: &str) {
     });
     host.systemctl("stop", "plain");
     host.applies(&image(&json!({"insecureRegistries": insecure})));
-    host.pull(&plain).unwrap_err();
+    pull(&host, &plain).unwrap_err();
     host.applies(&list(&[image(&json!({"insecureRegistries": insecure})), tag_mirrors]));
-    host.pull(&plain).unwrap_or_else(|why| panic!("{why}\n{}", host.journal()));
+    pull(&host, &plain).unwrap_or_else(|why| panic!("{why}\n{}", host.journal()));
 
     // Trusted, without the engine being told of anything.
-    let why = host.pull(&private).unwrap_err();
+    let why = pull(&host, &private).unwrap_err();
     assert!(why.contains("x509"), "{why}");
     let crio = host.invocation("crio");
     let mut trusting = image(&json!({"insecureRegistries": insecure}));
@@ -145,7 +162,7 @@ fn scenario(action: &str) {
         "data": {PRIVATE.replace(':', ".."): ca},
     });
     host.applies(&list(&[trusting, map]));
-    host.pull(&private).unwrap();
+    pull(&host, &private).unwrap();
     assert_eq!(host.invocation("crio"), told, "a CA disturbs nobody");
     let is_restarted = crio != told;
     assert_eq!(is_restarted, action == "restart");

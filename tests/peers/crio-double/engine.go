@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 	"github.com/sirupsen/logrus"
@@ -14,76 +14,56 @@ import (
 	"go.podman.io/image/v5/types"
 )
 
-// settings are the keys of crio.conf that bear on images.
-type settings struct {
-	Crio struct {
-		Image struct {
-			SignaturePolicy string `toml:"signature_policy"`
-			ShortNameMode   string `toml:"short_name_mode"`
-		} `toml:"image"`
-		Runtime struct {
-			LogLevel string `toml:"log_level"`
-		} `toml:"runtime"`
-	} `toml:"crio"`
-}
-
 // engine is what CRI-O keeps between pulls.
 type engine struct {
+	mutex    sync.Mutex
 	settings settings
 	context  *types.SystemContext
 }
 
-// newEngine reads crio.conf and its drop-ins, as CRI-O does once, at start.
-func newEngine(policy string) (*engine, error) {
-	e := &engine{}
-	e.settings.Crio.Image.ShortNameMode = "enforcing"
-	e.settings.Crio.Runtime.LogLevel = "info"
-	files, err := filepath.Glob("/etc/crio/crio.conf.d/*")
+// newEngine reads registries.conf and its drop-ins; CRI-O does not start where it cannot.
+func newEngine(s settings) (*engine, error) {
+	context, err := s.systemContext()
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range append([]string{"/etc/crio/crio.conf"}, files...) {
-		if _, err := os.Stat(file); err != nil {
-			continue
-		}
-		if _, err := toml.DecodeFile(file, &e.settings); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
+	if _, err := sysregistriesv2.GetRegistries(context); err != nil {
+		return nil, fmt.Errorf("invalid registries: %w", err)
 	}
-	if policy != "" {
-		e.settings.Crio.Image.SignaturePolicy = policy
-	}
-	level, err := logrus.ParseLevel(e.settings.Crio.Runtime.LogLevel)
-	if err != nil {
-		return nil, err
-	}
-	logrus.SetLevel(level)
-	e.context = &types.SystemContext{SignaturePolicyPath: e.settings.Crio.Image.SignaturePolicy}
-	mode := types.ShortNameModeEnforcing
-	if e.settings.Crio.Image.ShortNameMode == "disabled" {
-		mode = types.ShortNameModeDisabled
-	}
-	e.context.ShortNameMode = &mode
-	return e, nil
+	return &engine{settings: s, context: context}, nil
 }
 
-// reload reads registries.conf again; where that fails the library keeps the old one.
-// The two lines are CRI-O's own.
-func (e *engine) reload(b behaviour) {
-	text, _ := os.ReadFile("/etc/containers/registries.conf")
-	if b.refuse != "" && strings.Contains(string(text), b.refuse) {
-		logrus.Errorf("Unable to reload configuration: system registries reload failed: told to refuse %s", b.refuse)
+// hangup is what a SIGHUP does; where it fails the library keeps the registries that it has.
+func (e *engine) hangup(b behaviour) {
+	logrus.Info("Reloading configuration")
+	if err := e.reload(b); err != nil {
+		logrus.Errorf("Unable to reload configuration: %v", err)
 		return
 	}
-	registries, err := sysregistriesv2.TryUpdatingCache(e.context)
-	switch {
-	case b.silent:
-	case err != nil:
-		source := sysregistriesv2.ConfigurationSourceDescription(e.context)
-		logrus.Errorf("Unable to reload configuration: system registries reload failed: %s: %v", source, err)
-	default:
-		logrus.Infof("Applied new registry configuration: %+v", registries)
+	logrus.Info("Configuration reload completed")
+}
+
+// reload reads crio.conf, then registries.conf again.
+func (e *engine) reload(b behaviour) error {
+	fresh, err := readSettings()
+	if err != nil {
+		return err
 	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if err := e.settings.takeOver(fresh); err != nil {
+		return err
+	}
+	text, _ := os.ReadFile("/etc/containers/registries.conf")
+	if b.refuse != "" && strings.Contains(string(text), b.refuse) {
+		return fmt.Errorf("system registries reload failed: told to refuse %s", b.refuse)
+	}
+	registries, err := sysregistriesv2.TryUpdatingCache(e.context)
+	if err != nil {
+		return fmt.Errorf("system registries reload failed: %s: %w", sysregistriesv2.ConfigPath(e.context), err)
+	}
+	logrus.Infof("Applied new registry configuration: %+v", registries)
+	return nil
 }
 
 func (e *engine) handler() http.Handler {
@@ -93,6 +73,8 @@ func (e *engine) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/toml")
+		e.mutex.Lock()
+		defer e.mutex.Unlock()
 		if err := toml.NewEncoder(w).Encode(e.settings); err != nil {
 			logrus.Error(err)
 		}

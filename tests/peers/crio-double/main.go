@@ -4,6 +4,8 @@
 //
 //   - registries.conf and its drop-ins are read at start, where an invalid one is
 //     fatal, and on SIGHUP, where an invalid one is logged and the old one kept;
+//   - before them a SIGHUP reads crio.conf again, of which it takes the log's level and
+//     filter and the pause image, and where an invalid one ends it;
 //   - policy.json, certs.d and the like are read at every pull;
 //   - its socket accepts before it serves, and GET /info and GET /config answer once
 //     it does.
@@ -28,12 +30,15 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"go.podman.io/image/v5/pkg/sysregistriesv2"
 )
 
 func main() {
-	listen := flag.String("listen", "/var/run/crio/crio.sock", "the socket")
-	policy := flag.String("signature-policy", "", "policy.json, in place of what crio.conf says")
+	var f flags
+	flag.StringVar(&f.listen, "listen", "/var/run/crio/crio.sock", "the socket")
+	flag.StringVar(&f.policy, "signature-policy", "", "policy.json, in place of what crio.conf says")
+	flag.StringVar(&f.logLevel, "log-level", "", "the log's level, in place of what crio.conf says")
+	flag.StringVar(&f.logFilter, "log-filter", "", "the log's filter, in place of what crio.conf says")
+	flag.StringVar(&f.log, "log", "", "log to this file")
 	post := flag.String("post", "", "post to this URL on the socket, and print the answer")
 	version := flag.Bool("version", false, "say what this is")
 	flag.Parse()
@@ -42,19 +47,31 @@ func main() {
 		return
 	}
 	if *post != "" {
-		if err := ask(*listen, *post); err != nil {
+		if err := ask(f.listen, *post); err != nil {
 			logrus.Fatal(err)
 		}
 		return
 	}
-	if err := run(*listen, *policy); err != nil {
+	if err := run(f); err != nil {
 		logrus.Fatal(err)
 	}
 }
 
-func run(listen, policy string) error {
+func run(f flags) error {
 	logrus.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true})
-	socket, err := listenOn(listen)
+	settings, err := readSettings()
+	if err != nil {
+		return err
+	}
+	settings = f.over(settings)
+	if err := begin(settings, f.log); err != nil {
+		return err
+	}
+	engine, err := newEngine(settings)
+	if err != nil {
+		return err
+	}
+	socket, err := listenOn(f.listen)
 	if err != nil {
 		return err
 	}
@@ -65,24 +82,17 @@ func run(listen, policy string) error {
 	if err := behaviour.start(); err != nil {
 		return err
 	}
-	engine, err := newEngine(policy)
-	if err != nil {
-		return err
-	}
-	if _, err := sysregistriesv2.TryUpdatingCache(engine.context); err != nil {
-		return fmt.Errorf("invalid registries configuration: %w", err)
-	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		for range hangups {
-			engine.reload(behaviour)
+			engine.hangup(behaviour)
 		}
 	}()
 	if err := notify("READY=1"); err != nil {
 		return err
 	}
-	logrus.Infof("serving on %s", listen)
+	logrus.Infof("serving on %s", f.listen)
 	return http.Serve(socket, engine.handler())
 }
 
@@ -130,7 +140,6 @@ type behaviour struct {
 	slow   time.Duration
 	fail   bool
 	hang   bool
-	silent bool
 	failIf string
 	hangIf string
 	refuse string
@@ -160,8 +169,6 @@ func readBehaviour() (behaviour, error) {
 			b.hang = true
 		case "refuse":
 			b.refuse = value
-		case "silent-reload":
-			b.silent = true
 		default:
 			return b, fmt.Errorf("no such behaviour: %s", word)
 		}
