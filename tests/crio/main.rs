@@ -16,3 +16,4 @@ mod image;
 mod peer;
 #[path = "../systemd/pulls.rs"]
 mod pulls;
+mod undo;

@@ -27,7 +27,18 @@ pub fn with_flags(files: &Files, flags: &str) {
 
 /// Whether it pulls an image, and why not.
 pub fn pull(host: &Host, image: &str) -> Result<(), String> {
-    let said = host.run(&["crictl", "--timeout=60s", "pull", image]);
+    crictl_pull(host, &[image])
+}
+
+/// The same for a pod of a namespace.
+pub fn pull_for(host: &Host, image: &str, namespace: &str) -> Result<(), String> {
+    let pod = serde_json::json!({"metadata": {"name": "pod", "namespace": namespace, "uid": "1"}});
+    host.write("/root/pod.json", pod.to_string());
+    crictl_pull(host, &["--pod-config", "/root/pod.json", image])
+}
+
+fn crictl_pull(host: &Host, arguments: &[&str]) -> Result<(), String> {
+    let said = host.run(&[&["crictl", "--timeout=60s", "pull"], arguments].concat());
     if said.code == 0 { Ok(()) } else { Err(said.err) }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::host::{Files, Host, POLICY, REGISTRIES};
 use crate::image::DIGEST;
-use crate::peer::{self, pull};
+use crate::peer::{self, pull, pull_for};
 use crate::pulls::{PLAIN, add_registries};
 
 const APPLIED: &str = "msg=\"Applied new registry configuration";
@@ -77,6 +77,20 @@ fn r10_the_policy_is_read_at_every_pull_and_at_no_start() {
     pulls(&host).unwrap_err();
     host.write(POLICY, ACCEPTING);
     pulls(&host).unwrap();
+}
+
+/// A file for the pod's namespace replaces the policy, to either side.
+#[test]
+fn r10_a_policy_for_a_namespace_replaces_the_other() {
+    let host = machine("");
+    let image = format!("{PLAIN}/app:v1");
+    host.write("/etc/crio/policies/strict.json", REJECTING);
+    assert!(pull_for(&host, &image, "strict").unwrap_err().contains("reject"));
+    pull_for(&host, &image, "other").unwrap();
+    host.write(POLICY, REJECTING);
+    host.write("/etc/crio/policies/free.json", ACCEPTING);
+    pull_for(&host, &image, "free").unwrap();
+    assert!(pull_for(&host, &image, "other").unwrap_err().contains("reject"));
 }
 
 #[test]

@@ -25,7 +25,12 @@ pub fn with_flags(files: &Files, flags: &str) {
 
 /// Whether it pulls an image, and why not.
 pub fn pull(host: &Host, image: &str) -> Result<(), String> {
-    let url = format!("http://crio/pull?image={image}");
+    pull_for(host, image, "")
+}
+
+/// The same for a pod of a namespace.
+pub fn pull_for(host: &Host, image: &str, namespace: &str) -> Result<(), String> {
+    let url = format!("http://crio/pull?image={image}&namespace={namespace}");
     let said = host.run(&["crio-double", "--post", &url]);
     let answer: Value = serde_json::from_str(&said.out)
         .unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));

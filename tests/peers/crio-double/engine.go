@@ -80,7 +80,8 @@ func (e *engine) handler() http.Handler {
 		}
 	})
 	mux.HandleFunc("POST /pull", func(w http.ResponseWriter, r *http.Request) {
-		digest, err := e.pull(r.Context(), r.URL.Query().Get("image"))
+		query := r.URL.Query()
+		digest, err := e.pull(r.Context(), query.Get("image"), query.Get("namespace"))
 		said := map[string]any{"ok": err == nil, "digest": digest}
 		if err != nil {
 			said["error"] = err.Error()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"go.podman.io/image/v5/docker"
@@ -19,20 +21,31 @@ import (
 
 // pull tries every image that the name may stand for, in order, as CRI-O does, and
 // returns the digest of the first that is served and accepted.
-func (e *engine) pull(ctx context.Context, name string) (string, error) {
-	resolved, err := shortnames.Resolve(e.context, withoutTag(name))
+func (e *engine) pull(ctx context.Context, name, namespace string) (string, error) {
+	system := e.contextFor(namespace)
+	resolved, err := shortnames.Resolve(system, withoutTag(name))
 	if err != nil {
 		return "", err
 	}
 	var failures []error
 	for _, candidate := range resolved.PullCandidates {
-		digest, err := e.pullOne(ctx, candidate.Value)
+		digest, err := pullOne(ctx, system, candidate.Value)
 		if err == nil {
 			return digest, nil
 		}
 		failures = append(failures, err)
 	}
 	return "", errors.Join(failures...)
+}
+
+// contextFor is the context for a pod of a namespace: a policy of its own replaces the other.
+func (e *engine) contextFor(namespace string) *types.SystemContext {
+	system := *e.context
+	own := filepath.Join(e.settings.Crio.Image.SignaturePolicyDir, namespace+".json")
+	if _, err := os.Stat(own); namespace != "" && err == nil {
+		system.SignaturePolicyPath = own
+	}
+	return &system
 }
 
 // withoutTag drops the tag of NAME:TAG@DIGEST, as CRI-O does: the library refuses both.
@@ -44,13 +57,13 @@ func withoutTag(name string) string {
 	return name
 }
 
-func (e *engine) pullOne(ctx context.Context, name reference.Named) (string, error) {
+func pullOne(ctx context.Context, system *types.SystemContext, name reference.Named) (string, error) {
 	ref, err := docker.NewReference(reference.TagNameOnly(name))
 	if err != nil {
 		return "", err
 	}
 	// Read at every pull.
-	policy, err := signature.DefaultPolicy(e.context)
+	policy, err := signature.DefaultPolicy(system)
 	if err != nil {
 		return "", err
 	}
@@ -59,7 +72,7 @@ func (e *engine) pullOne(ctx context.Context, name reference.Named) (string, err
 		return "", err
 	}
 	defer func() { _ = judge.Destroy() }()
-	source, err := ref.NewImageSource(ctx, e.context)
+	source, err := ref.NewImageSource(ctx, system)
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +85,7 @@ func (e *engine) pullOne(ctx context.Context, name reference.Named) (string, err
 	if err != nil {
 		return "", err
 	}
-	if err := e.fetch(ctx, source, unparsed); err != nil {
+	if err := fetch(ctx, system, source, unparsed); err != nil {
 		return "", err
 	}
 	digest, err := manifest.Digest(bytes)
@@ -80,8 +93,8 @@ func (e *engine) pullOne(ctx context.Context, name reference.Named) (string, err
 }
 
 // fetch reads every blob of the image.
-func (e *engine) fetch(ctx context.Context, source types.ImageSource, unparsed *image.UnparsedImage) error {
-	parsed, err := image.FromUnparsedImage(ctx, e.context, unparsed)
+func fetch(ctx context.Context, system *types.SystemContext, source types.ImageSource, unparsed *image.UnparsedImage) error {
+	parsed, err := image.FromUnparsedImage(ctx, system, unparsed)
 	if err != nil {
 		return err
 	}

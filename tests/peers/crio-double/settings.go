@@ -18,9 +18,10 @@ import (
 type settings struct {
 	Crio struct {
 		Image struct {
-			SignaturePolicy string `toml:"signature_policy"`
-			ShortNameMode   string `toml:"short_name_mode"`
-			PauseImage      string `toml:"pause_image,omitempty"`
+			SignaturePolicy    string `toml:"signature_policy"`
+			SignaturePolicyDir string `toml:"signature_policy_dir"`
+			ShortNameMode      string `toml:"short_name_mode"`
+			PauseImage         string `toml:"pause_image,omitempty"`
 		} `toml:"image"`
 		Runtime struct {
 			LogLevel  string `toml:"log_level"`
@@ -32,6 +33,7 @@ type settings struct {
 // readSettings reads crio.conf, then every file below crio.conf.d, whatever its name.
 func readSettings() (settings, error) {
 	var s settings
+	s.Crio.Image.SignaturePolicyDir = "/etc/crio/policies"
 	s.Crio.Image.ShortNameMode = "enforcing"
 	s.Crio.Runtime.LogLevel = "info"
 	read := func(file string) error {
