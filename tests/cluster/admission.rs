@@ -241,6 +241,28 @@ fn k5_an_agent_reports_in_its_own_name() {
 }
 
 #[test]
+fn k5_an_agent_reads_what_it_needs_and_no_more() {
+    let scene = scene();
+    let a = &scene.a;
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let images = "/apis/config.openshift.io/v1/images";
+    let name = "fieldSelector=metadata.name%3D";
+    a.get(&format!("{images}?{name}cluster"));
+    a.get(&format!("{definitions}?{name}images.config.openshift.io"));
+    a.get(&format!("/api/v1/namespaces/openshift-config/configmaps?{name}ca"));
+    a.get("/api/v1/pods?fieldSelector=spec.nodeName%3Da");
+    for path in [
+        images,
+        definitions,
+        "/api/v1/secrets",
+        "/api/v1/namespaces/kube-system/configmaps",
+        "/api/v1/namespaces/image-config-agent/secrets",
+    ] {
+        is_forbidden(a.ask(Method::GET, path, None));
+    }
+}
+
+#[test]
 fn k5_a_host_service_is_its_node_and_who_is_no_node_is_refused() {
     let Scene { cluster, .. } = scene();
     let cordon = json!({"spec": {"unschedulable": true}});
