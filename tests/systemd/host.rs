@@ -260,6 +260,24 @@ impl Host {
         (text("status"), text("reason"))
     }
 
+    /// From now on each sync of the agent's takes its time: a phase that is over in no time can then be met.
+    pub fn slow_disk(&self) -> SlowDisk {
+        // Of the processes that systemd started the one of this name; a name has 15 letters at most.
+        let found =
+            Command::new("pgrep").args(["-P", &self.init, "-x", "image-config-ag"]).output();
+        let pid = Said::from(found.unwrap()).out.trim().to_owned();
+        let strace = Command::new("strace")
+            .args(["-f", "-p", &pid, "-o", "/dev/null", "-e", "trace=fsync"])
+            .args(["-e", "inject=fsync:delay_enter=300ms"])
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut strace = strace.expect("strace: `tests/run systemd` installs it");
+        let (mut line, mut said) = (String::new(), BufReader::new(strace.stderr.take().unwrap()));
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains("attached"), "{line}");
+        SlowDisk { strace, _said: said }
+    }
+
     /// Asks until it is so.
     #[track_caller]
     pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
@@ -316,6 +334,22 @@ impl Host {
     /// How often the engine has said something in its log.
     pub fn said(&self, what: &str) -> usize {
         self.ok(&["journalctl", "--no-pager", "-o", "cat", "-u", "crio"]).matches(what).count()
+    }
+}
+
+/// A disk that is slow for the agent, until this ends.
+pub struct SlowDisk {
+    strace: Child,
+    /// It says more, and dies where nobody listens: the agent would be left standing.
+    _said: BufReader<std::process::ChildStderr>,
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        // strace lets go of the agent first; it ends with the agent too.
+        let pid = nix::unistd::Pid::from_raw(self.strace.id().try_into().unwrap());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.strace.wait();
     }
 }
 

@@ -25,6 +25,28 @@ fn h11_the_sandbox_is_tight() {
 }
 
 #[test]
+fn h11_metrics_and_probes_are_served_from_within_the_sandbox() {
+    let host = running("metrics.listen = '127.0.0.1:9187'");
+    let get = |path: &str| {
+        let ask = format!("GET {path} HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n");
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/9187; printf '{ask}' >&3; cat <&3");
+        host.ok(&["bash", "-c", &script])
+    };
+    assert!(get("/healthz").contains("200 OK"));
+    let page = get("/metrics");
+    assert!(page.contains("changes_total{kind=\"apply\",ending=\"done\"} 1"), "{page}");
+    host.write(
+        "/etc/image-config-agent/config.d/20-test.toml",
+        "metrics.listen = 'unix:/run/image-config-agent/metrics.sock'\n",
+    );
+    host.systemctl("reload", "image-config-agent");
+    host.until("the socket", || {
+        host.run(&["test", "-S", "/run/image-config-agent/metrics.sock"]).code == 0
+    });
+    assert_ne!(host.run(&["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9187"]).code, 0);
+}
+
+#[test]
 fn h11_a_target_that_cannot_be_written_is_said_with_what_to_do() {
     let host = running("paths.certs_d = '/srv/certs.d'");
     let map = serde_json::json!({

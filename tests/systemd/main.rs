@@ -13,4 +13,5 @@ mod life;
 mod packages;
 mod peer;
 mod pulls;
+mod stop;
 mod undo;

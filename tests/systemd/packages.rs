@@ -50,9 +50,12 @@ impl Manager {
         host
     }
 
-    fn run(&self, host: &Host, command: &[&str], version: &str) {
+    /// What the package manager said, which has nothing to say but what it does.
+    fn run(&self, host: &Host, command: &[&str], version: &str) -> String {
         let file = format!("/root/{version}{}", self.kind);
-        host.ok(&[command, &[&file]].concat());
+        let said = host.run(&[command, &[&file]].concat());
+        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+        said.err
     }
 }
 
@@ -60,7 +63,8 @@ const OWN_POLICY: &str = "{\"default\": [{\"type\": \"insecureAcceptAnything\"}]
 
 fn life(manager: &Manager) {
     let host = manager.machine();
-    manager.run(&host, manager.install, "0.0.9");
+    let said = manager.run(&host, manager.install, "0.0.9");
+    assert!(!said.contains("tmpfiles"), "{said}");
 
     // It serves, and changes nothing until there are documents.
     host.until_condition("Valid", "False", "NoDocuments");
@@ -114,6 +118,7 @@ fn h11_the_rpm_installs_upgrades_downgrades_and_goes() {
 #[test]
 fn h11_a_purge_removes_the_state() {
     let host = DPKG.machine();
+    let before = directories(&host);
     DPKG.run(&host, DPKG.install, "0.1.0");
     host.documents(&blocking("a.test"));
     host.converges();
@@ -126,8 +131,30 @@ fn h11_a_purge_removes_the_state() {
     ] {
         assert_ne!(host.run(&["test", "-e", gone]).code, 0, "{gone}");
     }
-    // What the administrator wrote stays.
-    host.ok(&["test", "-e", "/etc/image-config-agent/cluster.d/image.json"]);
+    // What the administrator wrote stays, and nothing else.
+    host.ok(&["rm", "/etc/image-config-agent/cluster.d/image.json"]);
+    host.ok(&["rmdir", "-p", "--ignore-fail-on-non-empty", "/etc/image-config-agent/cluster.d"]);
+    assert_eq!(directories(&host), before);
+}
+
+/// Every directory where a package may leave one.
+fn directories(host: &Host) -> String {
+    host.ok(&["find", "/etc", "/usr", "/var/lib", "/opt", "-xdev", "-type", "d"])
+}
+
+/// The package goes while a slip in the settings keeps the service from starting.
+#[test]
+fn x3_a_removal_under_wrong_settings_gives_the_files_back() {
+    for manager in [&DPKG, &RPM] {
+        let host = manager.machine();
+        manager.run(&host, manager.install, "0.1.0");
+        host.documents(&blocking("a.test"));
+        host.converges();
+        host.write("/etc/image-config-agent/config.d/typo.toml", "gaurd = 'off'\n");
+        host.ok(manager.remove);
+        assert_eq!(host.text(POLICY), OWN_POLICY);
+        assert_ne!(host.run(&["test", "-e", REGISTRIES]).code, 0);
+    }
 }
 
 /// Where the host's own files could not be given back, the only copy of them is not thrown away.
@@ -137,8 +164,10 @@ fn x3_a_purge_after_a_failed_revert_keeps_the_hosts_own_files() {
     DPKG.run(&host, DPKG.install, "0.1.0");
     host.documents(&blocking("a.test"));
     host.converges();
-    host.write("/etc/image-config-agent/config.d/typo.toml", "gaurd = 'off'\n");
+    host.write("/var/lib/image-config-agent/base/origins.json", "{");
     host.ok(&["dpkg", "-P", "image-config-agent"]);
     assert_ne!(host.text(POLICY), OWN_POLICY, "the revert was to fail");
+    let how = host.text("/var/lib/image-config-agent/recovery.md");
+    assert_eq!(how, include_str!("../../docs/recovery.md"), "the way by hand outlives the package");
     assert_eq!(host.text(&format!("/var/lib/image-config-agent/base/files{POLICY}")), OWN_POLICY);
 }
