@@ -13,6 +13,7 @@ pub mod decode;
 pub mod driver;
 pub mod engine;
 pub mod host;
+pub mod http;
 pub mod machine;
 pub mod model;
 pub mod node;

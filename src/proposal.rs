@@ -43,6 +43,8 @@ pub struct Documents {
     pub digests: Digests,
     /// All that is wrong with it.
     pub findings: Vec<Finding>,
+    /// The serial of the Bundle that they came in (rule E2).
+    pub serial: Option<u64>,
 }
 
 impl Documents {
@@ -69,7 +71,7 @@ impl Documents {
     pub fn none(findings: Vec<Finding>) -> Self {
         let config = ClusterConfig::default();
         let digests = Digests::of(&config);
-        Self { config, meaning: Meaning::default(), digests, findings }
+        Self { config, meaning: Meaning::default(), digests, findings, serial: None }
     }
 
     /// What keeps them from being applied to any host.
@@ -84,7 +86,7 @@ impl Documents {
         mut findings: Vec<Finding>,
         short_name_mode: Option<&str>,
     ) -> Self {
-        let decode::Decoded { config, findings: decoded } = decode(files, context);
+        let decode::Decoded { config, findings: decoded, serial } = decode(files, context);
         findings.extend(decoded);
         let (meaning, merged) = Meaning::of(&config);
         findings.extend(merged);
@@ -92,7 +94,7 @@ impl Documents {
         let digests = Digests::of(&config);
         findings.extend(guard::stale_acceptance(&config, &digests));
         findings.sort();
-        Self { config, meaning, digests, findings }
+        Self { config, meaning, digests, findings, serial }
     }
 }
 

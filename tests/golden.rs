@@ -253,13 +253,13 @@ impl Registries {
     }
 }
 
-/// The folders of `examples/`, by name.
+/// The folders of `examples/` that hold documents, by name.
 fn examples() -> Result<Vec<PathBuf>> {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut folders = Vec::new();
     for entry in fs::read_dir(examples)? {
         let path = entry?.path();
-        if path.is_dir() {
+        if path.join("input").is_dir() {
             folders.push(path);
         }
     }

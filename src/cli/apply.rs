@@ -14,7 +14,7 @@ use image_config_agent::model::finding::any_error;
 use image_config_agent::model::{Digests, Severity};
 use image_config_agent::plan::{Impact, RuntimeNeed};
 use image_config_agent::proposal::{HostFiles, Input, Proposal};
-use image_config_agent::settings::Settings;
+use image_config_agent::settings::{Settings, SourceName};
 
 use super::{Exit, FormatArgs, HostArgs, output, status};
 
@@ -55,6 +55,11 @@ impl Apply {
             bail!(
                 "an agent is running and obeys its own sources: without -f this command makes it look at \
                  them now; to apply other documents, stop it first"
+            );
+        }
+        if self.files.is_empty() && settings.order != [SourceName::Files] {
+            bail!(
+                "no agent is running, and the documents do not come from files alone: start it, or give -f"
             );
         }
         let input = self.input(&settings);

@@ -12,6 +12,7 @@ mod plan;
 mod render;
 mod rollout;
 mod run;
+mod source;
 mod status;
 mod validate;
 
@@ -90,6 +91,8 @@ enum Command {
     /// Make the running agent try again what was undone, rolled back or is contested
     #[command(after_help = "Example: image-config-agent retry")]
     Retry(status::Ask),
+    /// Steer where documents come from
+    Source(source::Source),
     /// Go one step back, to the files before the last change
     Rollback(apply::Rollback),
     /// Give every file back to the host
@@ -122,6 +125,7 @@ impl Cli {
             Command::Hold(command) => command.run(&Request::Hold),
             Command::Release(command) => command.run(&Request::Release),
             Command::Retry(command) => command.run(&Request::Retry),
+            Command::Source(command) => command.run(),
             Command::Rollback(command) => command.run(),
             Command::Revert(command) => command.run(),
             Command::Rollout(command) => command.run(),

@@ -3,6 +3,7 @@
 //!
 //! Every field is walked by hand, so that all findings come at once and each names its field.
 
+mod bundle;
 mod document;
 mod image;
 mod mirrors;
@@ -52,6 +53,8 @@ pub struct Decoded {
     pub config: ClusterConfig,
     /// In the order of the documents.
     pub findings: Vec<Finding>,
+    /// The serial of the Bundle among them (rule E2).
+    pub serial: Option<u64>,
 }
 
 /// The documents that matter, sorted by kind (rule D1).
@@ -63,6 +66,7 @@ struct Sorted<'a> {
     mirror_set_at: HashMap<(String, String), usize>,
     config_maps: Vec<Document<'a>>,
     cluster_version: Option<Document<'a>>,
+    bundle: Option<Document<'a>>,
     /// Whether any document is of a kind that speaks for the whole configuration.
     any_known: bool,
 }
@@ -115,7 +119,8 @@ pub fn decode(files: &[SourceFile], context: &Context) -> Decoded {
     config.release = release(context, sorted.cluster_version.as_ref(), &mut findings);
     config.internal_registry =
         config.internal_registry.or_else(|| default_registry(context, &mut findings));
-    Decoded { config, findings: findings.into_vec() }
+    let serial = sorted.bundle.as_ref().and_then(|bundle| bundle::serial(bundle, &mut findings));
+    Decoded { config, findings: findings.into_vec(), serial }
 }
 
 fn nothing_known(files: &[SourceFile]) -> Finding {
@@ -163,12 +168,11 @@ fn sort<'a>(document: Document<'a>, sorted: &mut Sorted<'a>, findings: &mut Find
             false
         }
         ("config.openshift.io/v1", "ClusterVersion") => {
-            match &sorted.cluster_version {
-                Some(former) if former.value != document.value => {
-                    findings.push(duplicate(&document));
-                }
-                _ => sorted.cluster_version = Some(document),
-            }
+            only_one(&mut sorted.cluster_version, document, findings);
+            false
+        }
+        (bundle::API_VERSION, bundle::KIND) => {
+            only_one(&mut sorted.bundle, document, findings);
             false
         }
         (
@@ -184,6 +188,14 @@ fn sort<'a>(document: Document<'a>, sorted: &mut Sorted<'a>, findings: &mut Find
         }
     };
     sorted.any_known |= known;
+}
+
+/// Takes an object of a kind of which there is one; the same once more says nothing new.
+fn only_one<'a>(place: &mut Option<Document<'a>>, document: Document<'a>, findings: &mut Findings) {
+    match place {
+        Some(former) if former.value != document.value => findings.push(duplicate(&document)),
+        _ => *place = Some(document),
+    }
 }
 
 fn not_cluster(document: &Document<'_>) -> Finding {

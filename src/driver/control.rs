@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::host::{HostError, Root};
 use crate::report::RUN_DIR;
+use crate::settings::SourceName;
 
 /// What can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,11 @@ pub enum Request {
     Release,
     /// To try again what was undone, rolled back or is contested.
     Retry,
+    /// To forget which serials a source gave (rule E2).
+    ResetSource {
+        /// The source, as `source.order` names it.
+        name: SourceName,
+    },
 }
 
 /// What became of it.

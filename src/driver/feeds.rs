@@ -1,8 +1,10 @@
 //! The sources that the service obeys: all are followed, one of them is obeyed (rule E1).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::Url;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,15 +14,16 @@ use crate::apply::ApplyError;
 use crate::host::Root;
 use crate::proposal::{Documents, HostFiles, Input};
 use crate::report::{SourceStatus, SourceTrouble};
-use crate::settings::{Settings, SourceName};
+use crate::settings::{Endpoint, Settings, SourceName};
 use crate::source::precedence::{Standing, choose};
 use crate::source::store::{Kept, Store};
-use crate::source::{Reading, Trouble, kube};
+use crate::source::{Judge, Reading, Trouble, http, kube};
 
 /// The sources of the settings, in order of precedence.
 pub struct Feeds {
     feeds: Vec<Feed>,
     fallback_after: Option<Duration>,
+    waking: UnboundedSender<Wake>,
 }
 
 /// What is obeyed, and how all sources stand.
@@ -35,10 +38,11 @@ pub(super) struct Chosen {
     pub sources: Vec<SourceStatus>,
 }
 
-/// A source that is followed.
+/// A source.
 struct Feed {
     of: Of,
-    is_from: From,
+    /// None until it is looked at.
+    is_from: Option<From>,
 }
 
 /// All that a source is made of. Where it is the same in new settings the source is followed on.
@@ -46,6 +50,24 @@ struct Feed {
 enum Of {
     Files(Input),
     Kube(kube::Options),
+    Endpoint(Box<Asked>),
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    endpoint: Endpoint,
+    /// Its URL for this node.
+    url: Url,
+    /// What its documents are judged with.
+    judging: Judging,
+}
+
+/// The settings that bear on whether documents are good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Judging {
+    trusted_ca_namespace: String,
+    release_image: Option<String>,
 }
 
 /// How a source is read.
@@ -69,16 +91,39 @@ impl Drop for From {
     }
 }
 
+impl Judging {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            trusted_ca_namespace: settings.trusted_ca_namespace.clone(),
+            release_image: settings.release_image.clone(),
+        }
+    }
+
+    /// The serial of documents, or what keeps them from being applied to any host.
+    fn judge(self) -> Judge {
+        let Self { trusted_ca_namespace, release_image } = self;
+        let settings = Settings { trusted_ca_namespace, release_image, ..Settings::default() };
+        Arc::new(move |files| {
+            let documents = Documents::judge(files, &settings, None);
+            documents.error().map_or(Ok(documents.serial), |error| Err(Box::new(error.clone())))
+        })
+    }
+}
+
 impl Of {
-    /// What the settings say of a source.
-    fn new(name: SourceName, settings: &Settings, paths: &[PathBuf]) -> Self {
+    /// What the settings say of a source; none where they say nothing, which [`Settings`] refuse.
+    fn new(name: SourceName, settings: &Settings, paths: &[PathBuf]) -> Option<Self> {
+        let release_image = settings.release_image.clone();
         match name {
-            // A source that is followed over the network is added here, and in `Of::follow`.
-            SourceName::Kube => Self::Kube(kube::Options::new(settings)),
-            SourceName::Endpoint | SourceName::Files => Self::Files(Input {
-                paths: paths.to_owned(),
-                release_image: settings.release_image.clone(),
-            }),
+            SourceName::Kube => Some(Self::Kube(kube::Options::new(settings))),
+            SourceName::Files => {
+                Some(Self::Files(Input { paths: paths.to_owned(), release_image }))
+            }
+            SourceName::Endpoint => Some(Self::Endpoint(Box::new(Asked {
+                endpoint: settings.endpoint.clone(),
+                url: settings.endpoint.server.url(&settings.node_name()).ok().flatten()?,
+                judging: Judging::of(settings),
+            }))),
         }
     }
 
@@ -86,6 +131,7 @@ impl Of {
         match self {
             Self::Files(_) => SourceName::Files,
             Self::Kube(_) => SourceName::Kube,
+            Self::Endpoint(_) => SourceName::Endpoint,
         }
     }
 
@@ -97,15 +143,27 @@ impl Of {
                 paths.collect::<Vec<_>>().join(", ")
             }
             Self::Kube(options) => options.origin(),
+            Self::Endpoint(asked) => http::shown(&asked.url),
         }
     }
 
-    fn follow(&self, root: &Root, waking: &UnboundedSender<Wake>) -> From {
-        match self {
-            Self::Files(_) => From::Files { reading: Reading::default(), has_given: false },
+    /// Begins to follow it.
+    fn follow(&self, root: &Root, waking: &UnboundedSender<Wake>) -> Result<From, ApplyError> {
+        match self.clone() {
+            Self::Files(_) => Ok(From::Files { reading: Reading::default(), has_given: false }),
             Self::Kube(options) => {
-                let (options, root) = (options.clone(), root.path().to_owned());
-                From::task(|readings| kube::follow(options, root, readings), waking)
+                let kept = Store::open(root.path(), self.name().word())?.load()?;
+                let root = root.path().to_owned();
+                Ok(From::task(kept.as_ref(), waking, |out| kube::follow(options, root, out)))
+            }
+            Self::Endpoint(asked) => {
+                let Asked { endpoint, url, judging } = *asked;
+                let store = Store::open(root.path(), self.name().word())?;
+                let kept = store.load()?;
+                Ok(From::task(kept.as_ref(), waking, |out| {
+                    let kept = kept.clone().unwrap_or_default();
+                    http::follow(endpoint, url, store, kept, judging.judge(), out)
+                }))
             }
         }
     }
@@ -113,12 +171,14 @@ impl Of {
 
 impl From {
     /// Follows a source with a task of its own, which wakes the driver whenever it says something
-    /// new.
+    /// new. Until then what it gave last is given.
     fn task<F: Future<Output = ()> + Send + 'static>(
-        follow: impl FnOnce(watch::Sender<Reading>) -> F,
+        kept: Option<&Kept>,
         waking: &UnboundedSender<Wake>,
+        follow: impl FnOnce(watch::Sender<Reading>) -> F,
     ) -> Self {
-        let first = Reading { trouble: Some(Trouble::not_asked()), ..Reading::default() };
+        let given = kept.map(Reading::kept).unwrap_or_default();
+        let first = Reading { trouble: Some(Trouble::not_asked()), ..given };
         let (sender, readings) = watch::channel(first);
         let (mut news, waking) = (readings.clone(), waking.clone());
         let wake = async move {
@@ -129,43 +189,45 @@ impl From {
 }
 
 impl Feeds {
-    /// Follows the sources of the settings, with these files in place of the settings'. What is
-    /// followed already goes on.
+    /// The sources of the settings, with these files in place of the settings'. What is followed
+    /// already goes on.
     #[must_use]
     pub(super) fn open(
-        root: &Root,
         settings: &Settings,
         paths: &[PathBuf],
         waking: &UnboundedSender<Wake>,
         old: Option<Self>,
     ) -> Self {
         let mut old = old.map(|old| old.feeds).unwrap_or_default();
-        let mut feed = |name: &SourceName| {
-            let of = Of::new(*name, settings, paths);
-            match old.iter().position(|feed| feed.of == of) {
+        let feed = |name: &SourceName| {
+            let of = Of::new(*name, settings, paths)?;
+            Some(match old.iter().position(|feed| feed.of == of) {
                 Some(at) => old.swap_remove(at),
-                None => Feed { is_from: of.follow(root, waking), of },
-            }
+                None => Feed { of, is_from: None },
+            })
         };
-        let feeds = settings.order.iter().map(&mut feed).collect();
-        Self { feeds, fallback_after: settings.fallback_after }
+        let feeds = settings.order.iter().filter_map(feed).collect();
+        Self { feeds, fallback_after: settings.fallback_after, waking: waking.clone() }
     }
 
     /// Every path whose change could matter.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         let paths = |feed: &Feed| match &feed.of {
             Of::Files(input) => input.paths.clone(),
-            Of::Kube(_) => Vec::new(),
+            Of::Kube(_) | Of::Endpoint(_) => Vec::new(),
         };
         self.feeds.iter().flat_map(paths).collect()
     }
 
     /// Reads what all sources give and chooses the one that is obeyed.
+    ///
+    /// # Errors
+    /// What a source gave before cannot be read; nobody may conclude that it gave nothing.
     pub(super) fn choose(&mut self, root: &Root, host: &HostFiles) -> Result<Chosen, ApplyError> {
         let is_alone = self.feeds.len() == 1;
         let mut read = Vec::new();
         for feed in &mut self.feeds {
-            read.push(feed.read(root, host, is_alone)?);
+            read.push(feed.read(root, host, is_alone, &self.waking)?);
         }
         let now = Instant::now();
         let standings: Vec<Standing> = read.iter().map(|seen| seen.standing(now)).collect();
@@ -186,6 +248,17 @@ impl Feeds {
         };
         let refusal = seen.reading.trouble.filter(|trouble| trouble.is_refusal);
         Ok(Chosen { documents, refusal, trouble, sources })
+    }
+
+    /// Forgets which serials a source gave (rule E2), and follows it anew.
+    ///
+    /// # Errors
+    /// What is known of it cannot be written.
+    pub(super) fn reset(&mut self, root: &Root, name: SourceName) -> Result<(), ApplyError> {
+        for feed in self.feeds.iter_mut().filter(|feed| feed.of.name() == name) {
+            feed.is_from = None;
+        }
+        Store::open(root.path(), name.word())?.reset()
     }
 
     /// When a source will have given nothing for so long that a lower one takes its place.
@@ -209,17 +282,24 @@ impl Read {
     fn standing(&self, now: Instant) -> Standing {
         let trouble = self.reading.trouble.as_ref();
         let silent_for = trouble.map(|trouble| now.saturating_duration_since(trouble.since));
-        Standing { has_given: self.has_given, silent_for }
+        let is_pending = trouble.is_some_and(Trouble::is_pending);
+        Standing { has_given: self.has_given, is_pending, silent_for }
     }
 }
 
 impl Feed {
-    fn read(&mut self, root: &Root, host: &HostFiles, is_alone: bool) -> Result<Read, ApplyError> {
-        match (&mut self.is_from, &self.of) {
-            (From::Task { readings, .. }, _) => {
-                let reading = readings.borrow().clone();
-                Ok(Read { has_given: reading.documents.is_some(), reading, documents: None })
-            }
+    fn read(
+        &mut self,
+        root: &Root,
+        host: &HostFiles,
+        is_alone: bool,
+        waking: &UnboundedSender<Wake>,
+    ) -> Result<Read, ApplyError> {
+        let is_from = match &mut self.is_from {
+            Some(is_from) => is_from,
+            none => none.insert(self.of.follow(root, waking)?),
+        };
+        match (is_from, &self.of) {
             (From::Files { reading, has_given }, Of::Files(input)) => {
                 let documents = host.documents(input);
                 let trouble = documents.error().map(Trouble::from);
@@ -230,19 +310,22 @@ impl Feed {
                 let has_given = *has_given || reading.trouble.is_none();
                 Ok(Read { reading: reading.clone(), has_given, documents: Some(documents) })
             }
-            // Only files are read at a look.
-            (From::Files { .. }, Of::Kube(_)) => Ok(Read::default()),
+            (From::Files { reading, .. }, _) => {
+                Ok(Read { reading: reading.clone(), ..Read::default() })
+            }
+            (From::Task { readings, .. }, _) => {
+                let reading = readings.borrow().clone();
+                Ok(Read { has_given: reading.documents.is_some(), reading, documents: None })
+            }
         }
     }
 
     fn silent_for(&self, now: Instant) -> Option<Duration> {
-        let since = match &self.is_from {
-            From::Files { reading, .. } => reading.trouble.as_ref().map(|trouble| trouble.since),
-            From::Task { readings, .. } => {
-                readings.borrow().trouble.as_ref().map(|trouble| trouble.since)
-            }
+        let trouble = match self.is_from.as_ref()? {
+            From::Files { reading, .. } => reading.trouble.clone(),
+            From::Task { readings, .. } => readings.borrow().trouble.clone(),
         };
-        since.map(|since| now.saturating_duration_since(since))
+        trouble.map(|trouble| now.saturating_duration_since(trouble.since))
     }
 
     fn status(&self, reading: &Reading, used: bool) -> SourceStatus {

@@ -14,6 +14,7 @@ mod node;
 mod once;
 mod perform;
 mod place;
+mod reports;
 mod requests;
 mod service;
 mod vitals;

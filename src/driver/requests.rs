@@ -16,6 +16,7 @@ use crate::proposal::Engine;
 use crate::render::FileSet;
 use crate::report::status::FORMAT;
 use crate::report::{ManagedFile, RUN_DIR, Status};
+use crate::settings::SourceName;
 use crate::wish::change;
 
 /// Somebody on the host wants it.
@@ -41,6 +42,7 @@ impl Driver<'_> {
                 self.settle(TYPED).await;
                 Ok(answer)
             }
+            Request::ResetSource { name } => self.reset_source(name).await,
             Request::Retry => {
                 self.heals.clear();
                 self.facts.ending = None;
@@ -106,6 +108,16 @@ impl Driver<'_> {
         let node = self.node_seen(TYPED).await;
         let node = node.and_then(|node| node.steps(&change, standing, cost.drain.needed));
         Ok(Change { node, ..change })
+    }
+
+    /// Forgets what a source gave so far (rule E2); its documents stay in force.
+    async fn reset_source(&mut self, name: SourceName) -> Result<Answer, ApplyError> {
+        if let Source::Feeds(feeds) = &mut self.source {
+            feeds.reset(self.root, name)?;
+        }
+        self.settle(TYPED).await;
+        let message = format!("forgotten: which serials the source {} gave", name.word());
+        Ok(Answer { ok: true, message })
     }
 
     /// From now on nothing is changed, or things are again; what waits for the node is ended as a stop

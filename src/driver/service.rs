@@ -12,6 +12,7 @@ use super::control::{self, Asked};
 use super::engine::runtime_of;
 use super::listen::Served;
 use super::place::Place;
+use super::reports::Reports;
 use super::watch::{Wake, Watch};
 use super::{Driver, Feeds, Source, jittered};
 use crate::apply::{ApplyError, Recovery};
@@ -82,7 +83,9 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         sources: Watch::new(Wake::Source, waking.clone())?,
         host: Watch::new(Wake::Host, waking.clone())?,
     };
+    let mut reports = Reports::default();
     watches.follow(&driver);
+    reports.follow(&driver);
     let mut served = Served::default();
     driver.serve(&mut served).await;
     notify(&[NotifyState::Ready]);
@@ -110,6 +113,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         }
         watches.follow(&driver);
         driver.serve(&mut served).await;
+        reports.follow(&driver);
         driver.beat();
     }
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
@@ -131,7 +135,7 @@ impl Service<'_> {
             Some(Source::Feeds(feeds)) => Some(feeds),
             _ => None,
         };
-        Source::Feeds(Feeds::open(self.root, settings, paths, waking, old))
+        Source::Feeds(Feeds::open(settings, paths, waking, old))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod conditions;
 pub mod events;
+pub mod http;
 pub mod kube;
 pub mod metrics;
 pub mod node_image_config;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml_edit::Value;
 
+use super::endpoint::ReportMethod;
 use super::value::{
     amount, count, image, list, listen, log_filter, object_name, path, seconds, seconds_or_never,
     text, truth, unit, word,
@@ -44,7 +45,10 @@ const MANAGERS: [(&str, bool); 2] = [("systemd", true), ("none", false)];
 const DRAINS: [(&str, DrainAction); 3] =
     [("auto", DrainAction::Auto), ("always", DrainAction::Always), ("never", DrainAction::Never)];
 /// Every source that there is.
-const SOURCES: [(&str, SourceName); 2] = [("kube", SourceName::Kube), ("files", SourceName::Files)];
+const SOURCES: [(&str, SourceName); 3] =
+    [("kube", SourceName::Kube), ("endpoint", SourceName::Endpoint), ("files", SourceName::Files)];
+const METHODS: [(&str, ReportMethod); 2] =
+    [("PUT", ReportMethod::Put), ("POST", ReportMethod::Post)];
 const ACTIONS: [(&str, RuntimeAction); 3] = [
     ("restart", RuntimeAction::Restart),
     ("reload", RuntimeAction::Reload),
@@ -87,7 +91,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "source.order",
-        about: "where documents come from, in order of precedence: kube, files (a list)",
+        about: "where documents come from, in order of precedence: kube, endpoint, files (a list)",
         set: |s, v| order(v).map(|order| s.order = order),
         show: |s| s.order.iter().map(|name| name.word()).collect::<Vec<_>>().join(","),
     },
@@ -102,6 +106,156 @@ pub const KEYS: &[Key] = &[
         about: "files and directories of documents that the service obeys (a list)",
         set: |s, v| list(v, path).map(|paths| s.sources = paths),
         show: |s| joined(&s.sources),
+    },
+    Key {
+        name: "endpoint.url",
+        about: "the https:// URL that documents come from; {node} in it stands for the name of this node",
+        set: |s, v| text(v).map(|url| s.endpoint.server.url = Some(url)),
+        show: |s| s.endpoint.server.url.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "endpoint.allow_http",
+        about: "true or false: whether http:// will do over a network",
+        set: |s, v| truth(v).map(|is| s.endpoint.server.allow_http = is),
+        show: |s| s.endpoint.server.allow_http.to_string(),
+    },
+    Key {
+        name: "endpoint.socket",
+        about: "unix socket to go through, in place of the network",
+        set: |s, v| path(v).map(|path| s.endpoint.server.socket = Some(path)),
+        show: |s| optional(&s.endpoint.server.socket),
+    },
+    Key {
+        name: "endpoint.ca",
+        about: "file of CAs to trust beside those that the system trusts, in PEM",
+        set: |s, v| path(v).map(|path| s.endpoint.server.ca = Some(path)),
+        show: |s| optional(&s.endpoint.server.ca),
+    },
+    Key {
+        name: "endpoint.client_certificate",
+        about: "file of the certificate to show, in PEM",
+        set: |s, v| path(v).map(|path| s.endpoint.server.client_certificate = Some(path)),
+        show: |s| optional(&s.endpoint.server.client_certificate),
+    },
+    Key {
+        name: "endpoint.client_key",
+        about: "file of its key, in PEM",
+        set: |s, v| path(v).map(|path| s.endpoint.server.client_key = Some(path)),
+        show: |s| optional(&s.endpoint.server.client_key),
+    },
+    Key {
+        name: "endpoint.token_file",
+        about: "file of the bearer token to show",
+        set: |s, v| path(v).map(|path| s.endpoint.server.token_file = Some(path)),
+        show: |s| optional(&s.endpoint.server.token_file),
+    },
+    Key {
+        name: "endpoint.user",
+        about: "user to log in as",
+        set: |s, v| text(v).map(|user| s.endpoint.server.user = Some(user)),
+        show: |s| s.endpoint.server.user.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "endpoint.password_file",
+        about: "file of its password",
+        set: |s, v| path(v).map(|path| s.endpoint.server.password_file = Some(path)),
+        show: |s| optional(&s.endpoint.server.password_file),
+    },
+    Key {
+        name: "endpoint.timeout_seconds",
+        about: "how long the server may take to begin an answer, and again to end it",
+        set: |s, v| seconds(v).map(|time| s.endpoint.server.timeout = time),
+        show: |s| s.endpoint.server.timeout.as_secs().to_string(),
+    },
+    Key {
+        name: "endpoint.public_keys",
+        about: "file of minisign public keys; where it is set, what none of them signed is refused",
+        set: |s, v| path(v).map(|path| s.endpoint.public_keys = Some(path)),
+        show: |s| optional(&s.endpoint.public_keys),
+    },
+    Key {
+        name: "endpoint.poll_seconds",
+        about: "how often the endpoint is asked",
+        set: |s, v| seconds(v).map(|time| s.endpoint.poll = time),
+        show: |s| s.endpoint.poll.as_secs().to_string(),
+    },
+    Key {
+        name: "endpoint.wait_seconds",
+        about: "how long a server that offers long polls may wait for something new",
+        set: |s, v| seconds(v).map(|time| s.endpoint.wait = time),
+        show: |s| s.endpoint.wait.as_secs().to_string(),
+    },
+    Key {
+        name: "report.url",
+        about: "the https:// URL that the status goes to; {node} in it stands for the name of this node",
+        set: |s, v| text(v).map(|url| s.report.server.url = Some(url)),
+        show: |s| s.report.server.url.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "report.allow_http",
+        about: "true or false: whether http:// will do over a network",
+        set: |s, v| truth(v).map(|is| s.report.server.allow_http = is),
+        show: |s| s.report.server.allow_http.to_string(),
+    },
+    Key {
+        name: "report.socket",
+        about: "unix socket to go through, in place of the network",
+        set: |s, v| path(v).map(|path| s.report.server.socket = Some(path)),
+        show: |s| optional(&s.report.server.socket),
+    },
+    Key {
+        name: "report.ca",
+        about: "file of CAs to trust beside those that the system trusts, in PEM",
+        set: |s, v| path(v).map(|path| s.report.server.ca = Some(path)),
+        show: |s| optional(&s.report.server.ca),
+    },
+    Key {
+        name: "report.client_certificate",
+        about: "file of the certificate to show, in PEM",
+        set: |s, v| path(v).map(|path| s.report.server.client_certificate = Some(path)),
+        show: |s| optional(&s.report.server.client_certificate),
+    },
+    Key {
+        name: "report.client_key",
+        about: "file of its key, in PEM",
+        set: |s, v| path(v).map(|path| s.report.server.client_key = Some(path)),
+        show: |s| optional(&s.report.server.client_key),
+    },
+    Key {
+        name: "report.token_file",
+        about: "file of the bearer token to show",
+        set: |s, v| path(v).map(|path| s.report.server.token_file = Some(path)),
+        show: |s| optional(&s.report.server.token_file),
+    },
+    Key {
+        name: "report.user",
+        about: "user to log in as",
+        set: |s, v| text(v).map(|user| s.report.server.user = Some(user)),
+        show: |s| s.report.server.user.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "report.password_file",
+        about: "file of its password",
+        set: |s, v| path(v).map(|path| s.report.server.password_file = Some(path)),
+        show: |s| optional(&s.report.server.password_file),
+    },
+    Key {
+        name: "report.timeout_seconds",
+        about: "how long the server may take to begin an answer, and again to end it",
+        set: |s, v| seconds(v).map(|time| s.report.server.timeout = time),
+        show: |s| s.report.server.timeout.as_secs().to_string(),
+    },
+    Key {
+        name: "report.method",
+        about: "PUT or POST: how the status is sent",
+        set: |s, v| word(v, &METHODS).map(|method| s.report.method = method),
+        show: |s| named(s.report.method, &METHODS),
+    },
+    Key {
+        name: "report.heartbeat_seconds",
+        about: "how often the status is sent although it says nothing new",
+        set: |s, v| seconds(v).map(|time| s.report.heartbeat = time),
+        show: |s| s.report.heartbeat.as_secs().to_string(),
     },
     Key {
         name: "source.quiet_seconds",
@@ -333,6 +487,10 @@ fn order(value: &Value) -> Result<Vec<SourceName>, String> {
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+fn optional(path: &Option<std::path::PathBuf>) -> String {
+    path.as_deref().map(shown).unwrap_or_default()
 }
 
 fn joined(paths: &[std::path::PathBuf]) -> String {

@@ -140,7 +140,8 @@ impl Loader {
         }
     }
 
-    fn end(self) -> Result<Loaded, SettingsError> {
+    fn end(mut self) -> Result<Loaded, SettingsError> {
+        self.problems.extend(self.loaded.settings.problems());
         if self.problems.is_empty() { Ok(self.loaded) } else { Err(SettingsError(self.problems)) }
     }
 
@@ -358,8 +359,7 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set() {
-        // There is no source but files yet.
-        for key in KEYS.iter().filter(|key| key.name != "source.order") {
+        for key in KEYS {
             let value = match key.name {
                 "guard" => "off",
                 "drift" => "report",
@@ -374,6 +374,10 @@ mod tests {
                 "metrics.listen" => "unix:/run/x.sock",
                 "log.filter" => "warn,x=debug",
                 "log.format" => "json",
+                "source.order" => "files,endpoint",
+                "endpoint.allow_http" | "report.allow_http" => "true",
+                "endpoint.url" | "report.url" => "https://a.io/x",
+                "report.method" => "POST",
                 name if name.ends_with("_seconds") => "7",
                 "kube.node" => "a.b-1",
                 "kube.on_missing" => "revert",
@@ -382,10 +386,48 @@ mod tests {
                 "guard_images" | "agent_image" => "a.io/x:1",
                 _ => "/x",
             };
-            let settings = load(&[], &[(&key.variable(), value)], &[]).unwrap();
+            let settings = load(&[], &[(&key.variable(), value)], &others(key.name)).unwrap();
             assert_ne!(settings, Settings::default(), "{}", key.name);
             assert_eq!((key.show)(&settings), value, "{}", key.name);
         }
+    }
+
+    /// What a setting cannot be without.
+    fn others(name: &str) -> Vec<&'static str> {
+        match name {
+            "source.order" => vec!["endpoint.url=https://a.io/x"],
+            "endpoint.client_certificate" => vec!["endpoint.client_key=/x"],
+            "endpoint.client_key" => vec!["endpoint.client_certificate=/x"],
+            "endpoint.user" => vec!["endpoint.password_file=/x"],
+            "endpoint.password_file" => vec!["endpoint.user=x"],
+            "report.client_certificate" => vec!["report.client_key=/x"],
+            "report.client_key" => vec!["report.client_certificate=/x"],
+            "report.user" => vec!["report.password_file=/x"],
+            "report.password_file" => vec!["report.user=x"],
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_refused() {
+        for (flags, problem) in [
+            (&["source.order=endpoint"][..], "endpoint.url"),
+            (&["source.order=files,files"], "each once"),
+            (&["endpoint.url=http://a.io/x"], "allow_http"),
+            (&["endpoint.url=ftp://a.io/x"], "https://"),
+            (&["endpoint.url=https://u:secret@a.io/x"], "settings of their own"),
+            (&["report.url=nonsense"], "no URL"),
+            (&["endpoint.client_key=/x"], "client_certificate"),
+            (&["report.user=x"], "password_file"),
+            (&["report.user=x", "report.password_file=/x", "report.token_file=/x"], "not both"),
+        ] {
+            let error = load(&[], &[], flags).unwrap_err();
+            assert!(error.contains(problem) && !error.contains("secret"), "{flags:?}: {error}");
+        }
+        let through = ["endpoint.url=http://a.io/{node}", "endpoint.socket=/x"];
+        let settings = load(&[], &[], &through).unwrap();
+        let url = settings.endpoint.server.url("n1").unwrap().unwrap();
+        assert_eq!(url.as_str(), "http://a.io/n1");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The agent's own settings: TOML files, then the environment, then flags; what comes later wins.
 //! All that is wrong with them is said at once, with where it stands.
 
+mod endpoint;
 mod keys;
 mod load;
 mod value;
@@ -10,10 +11,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::host::Paths;
 use crate::node::NodeSettings;
 use crate::plan::RuntimeAction;
 
+pub use endpoint::{Endpoint, Report, ReportMethod, Server};
 pub use keys::{KEYS, Key};
 pub use load::{DIRECTORIES, Loaded, MAIN_FILE, SettingsError};
 
@@ -40,7 +44,8 @@ pub enum DriftAction {
 }
 
 /// Where documents come from, as `source.order` names it (rule E1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SourceName {
     /// The API of a cluster.
     Kube,
@@ -148,6 +153,10 @@ pub struct Settings {
     pub order: Vec<SourceName>,
     /// After so long without good documents from a source a lower one is obeyed; else never.
     pub fallback_after: Option<Duration>,
+    /// The URL that documents come from.
+    pub endpoint: Endpoint,
+    /// The URL that the status goes to.
+    pub report: Report,
     /// Files and directories of documents that `run` obeys.
     pub sources: Vec<PathBuf>,
     /// The release payload's image, which is never locked out.
@@ -176,6 +185,28 @@ pub struct Settings {
     pub static_pods: Vec<PathBuf>,
 }
 
+impl Settings {
+    /// What is wrong with settings that do not go together.
+    fn problems(&self) -> Vec<String> {
+        let servers = [("endpoint", &self.endpoint.server), ("report", &self.report.server)];
+        let mut problems: Vec<String> = servers
+            .iter()
+            .filter_map(|(name, server)| Some(format!("{name}.{}", server.problem()?)))
+            .collect();
+        if self.order.contains(&SourceName::Endpoint) && self.endpoint.server.url.is_none() {
+            problems.push("source.order names endpoint: set endpoint.url".to_owned());
+        }
+        problems
+    }
+
+    /// The name of this node: else the host's.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        self.kube.node.clone().or_else(host).unwrap_or_default()
+    }
+}
+
 impl Default for Runtime {
     fn default() -> Self {
         Self {
@@ -198,6 +229,8 @@ impl Default for Settings {
             guard_images: Vec::new(),
             order: vec![SourceName::Files],
             fallback_after: None,
+            endpoint: Endpoint::default(),
+            report: Report::default(),
             sources: vec![PathBuf::from("/etc/image-config-agent/cluster.d")],
             release_image: None,
             runtime: Runtime::default(),

@@ -90,6 +90,20 @@ fn open(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(NO_FILE)) }
 }
 
+/// A small regular file, as one of credentials is.
+///
+/// # Errors
+/// It is none, is too large, or cannot be read.
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
 const NO_FILE: &str = "it is a pipe, a socket or a device, not a regular file";
 
 fn is_inherited(path: &Path) -> bool {

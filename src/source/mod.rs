@@ -1,6 +1,7 @@
 //! Where documents come from. Nothing is decided here: bytes come in, or the reason why not.
 
 pub mod file;
+pub mod http;
 pub mod kube;
 pub mod precedence;
 pub mod store;
@@ -25,6 +26,22 @@ pub struct Reading {
     /// Why it gives nothing newer at present, if it does not (rule D5).
     pub trouble: Option<Trouble>,
 }
+
+impl Reading {
+    /// What a source gave before it was asked again: the last good documents, all being well.
+    #[must_use]
+    pub fn kept(kept: &store::Kept) -> Self {
+        Self {
+            documents: Some(Arc::new(kept.documents.clone())),
+            revision: kept.notes.revision.clone(),
+            trouble: None,
+        }
+    }
+}
+
+/// Judges documents: their serial (rule E2), or the first thing that keeps them from being applied to
+/// any host. A source is given it, because it decides nothing itself.
+pub type Judge = Arc<dyn Fn(&[SourceFile]) -> Result<Option<u64>, Box<Finding>> + Send + Sync>;
 
 /// Why a source gives nothing newer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +76,12 @@ impl Trouble {
     #[must_use]
     pub fn not_asked() -> Self {
         Self::silence("NotAskedYet", "the source has not been asked yet")
+    }
+
+    /// Whether its first answer is still to come, so that nobody knows what it will give.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        matches!(self.reason.as_ref(), "NotAskedYet" | "Reading")
     }
 
     /// It gives what is refused.

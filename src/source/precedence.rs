@@ -7,20 +7,27 @@ use std::time::Duration;
 pub struct Standing {
     /// Whether it has ever given documents that could be used; what it gave last is on disk.
     pub has_given: bool,
+    /// Whether its first answer is still to come.
+    pub is_pending: bool,
     /// For how long it has given nothing that could be used; none while all is well.
     pub silent_for: Option<Duration>,
 }
 
 /// The place in `order` of the source that is obeyed: the first that has ever given anything,
 /// unless it has been silent for `fallback_after`; a lower one then has to have given something.
-/// Where none has, the first, whose trouble is what people want to know of.
+/// One whose first answer is still to come is waited for: it is not known yet to give nothing.
+/// Where none has given anything, the first, whose trouble is what people want to know of.
 #[must_use]
 pub fn choose(order: &[Standing], fallback_after: Option<Duration>) -> usize {
     let is_given_up = |standing: &Standing| match (standing.silent_for, fallback_after) {
         (Some(silent), Some(most)) => silent >= most,
         _ => false,
     };
-    let lasting = order.iter().position(|source| source.has_given && !is_given_up(source));
+    let is_obeyed = |source: &Standing| match source.has_given {
+        true => !is_given_up(source),
+        false => source.is_pending,
+    };
+    let lasting = order.iter().position(is_obeyed);
     lasting.or_else(|| order.iter().position(|source| source.has_given)).unwrap_or(0)
 }
 
@@ -28,11 +35,12 @@ pub fn choose(order: &[Standing], fallback_after: Option<Duration>) -> usize {
 mod tests {
     use super::*;
 
-    const NEVER: Standing = Standing { has_given: false, silent_for: Some(Duration::MAX) };
-    const WELL: Standing = Standing { has_given: true, silent_for: None };
+    const NEVER: Standing =
+        Standing { has_given: false, is_pending: false, silent_for: Some(Duration::MAX) };
+    const WELL: Standing = Standing { has_given: true, is_pending: false, silent_for: None };
 
     fn silent(seconds: u64) -> Standing {
-        Standing { has_given: true, silent_for: Some(Duration::from_secs(seconds)) }
+        Standing { silent_for: Some(Duration::from_secs(seconds)), ..WELL }
     }
 
     #[test]
@@ -47,6 +55,9 @@ mod tests {
         assert_eq!(choose(&[NEVER, WELL], None), 1);
         assert_eq!(choose(&[NEVER, NEVER, silent(5)], None), 2);
         assert_eq!(choose(&[NEVER, NEVER], None), 0);
+        // Not before it is known that it gives nothing.
+        let pending = Standing { is_pending: true, ..NEVER };
+        assert_eq!(choose(&[NEVER, pending, WELL], None), 1);
     }
 
     #[test]

@@ -122,15 +122,25 @@ impl Store {
         self.prune(&file.documents)
     }
 
-    /// Forgets everything, serials too (rule E2); false where there was nothing.
+    /// Forgets which serials were accepted (rule E2), and what would spare the sender an answer; the
+    /// documents stay in force until there are newer ones. What is damaged is forgotten whole.
     ///
     /// # Errors
-    /// The disk fails.
-    pub fn forget(&self) -> Result<bool, ApplyError> {
-        let was_there = self.root.remove(&self.file())?;
-        self.root.sync_dir(&directory())?;
-        self.prune(&[])?;
-        Ok(was_there)
+    /// The disk fails, or the files are of a newer agent.
+    pub fn reset(&self) -> Result<(), ApplyError> {
+        match self.load() {
+            Ok(None) => Ok(()),
+            Ok(Some(kept)) => {
+                let notes = Notes { revision: kept.notes.revision, ..Notes::default() };
+                self.save(&Kept { notes, ..kept })
+            }
+            Err(ApplyError::Damaged { .. }) => {
+                self.root.remove(&self.file())?;
+                self.root.sync_dir(&directory())?;
+                self.prune(&[])
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes the contents that nothing names any more.
@@ -195,13 +205,21 @@ mod tests {
     }
 
     #[test]
-    fn e2_a_source_that_is_reset_has_never_given_anything() {
+    fn e2_a_reset_forgets_serials_and_keeps_the_documents() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path(), "endpoint").unwrap();
-        assert!(!store.forget().unwrap());
+        store.reset().unwrap();
+        assert!(!store.is_there().unwrap());
         store.save(&kept(&["a"])).unwrap();
-        assert!(store.forget().unwrap());
-        assert!(store.load().unwrap().is_none());
+        store.reset().unwrap();
+        let notes = store.load().unwrap().unwrap().notes;
+        assert_eq!((notes.serials.len(), notes.validators.len()), (0, 0));
+        assert_eq!(texts(&store), Some(vec![b"a".to_vec()]));
+        // What is damaged cannot be kept.
+        let file = root.path().join("var/lib/image-config-agent/sources/endpoint.json");
+        std::fs::write(&file, "{").unwrap();
+        store.reset().unwrap();
+        assert!(!store.is_there().unwrap());
     }
 
     #[test]

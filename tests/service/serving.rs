@@ -33,7 +33,11 @@ pub fn serving() -> Serving {
 
 impl Serving {
     pub fn on(host: Host, arguments: &[&str]) -> Self {
-        let child = spawn(&host, arguments);
+        Self::with_environment(host, arguments, &[])
+    }
+
+    pub fn with_environment(host: Host, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let child = spawn(&host, arguments, variables);
         let serving = Self { host, child };
         serving.until("the status", || serving.host.exists("/run/image-config-agent/status.json"));
         serving
@@ -112,7 +116,7 @@ impl Serving {
 
     /// Starts another after a stop.
     pub fn start_again(&mut self) {
-        self.child = spawn(&self.host, &[]);
+        self.child = spawn(&self.host, &[], &[]);
     }
 
     /// Signals an agent that was just started, once it has said something.
@@ -129,16 +133,22 @@ impl Serving {
 
     /// Kills it, and starts another.
     pub fn crash_and_restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// Kills it, and starts another with these arguments.
+    pub fn restart_with(&mut self, arguments: &[&str]) {
         self.child.kill().unwrap();
         assert_eq!(self.child.wait().unwrap().signal(), Some(9));
-        self.child = spawn(&self.host, &[]);
+        self.child = spawn(&self.host, arguments, &[]);
     }
 }
 
-fn spawn(host: &Host, arguments: &[&str]) -> Child {
+fn spawn(host: &Host, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
     let docs: PathBuf = host.docs();
     Command::new(env!("CARGO_BIN_EXE_image-config-agent"))
         .env_clear()
+        .envs(variables.iter().copied())
         .args(["run", "--set", "source.quiet_seconds=1", "-f"])
         .arg(docs)
         .arg("--root")

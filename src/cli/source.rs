@@ -1,0 +1,61 @@
+//! `source`: where documents come from.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use image_config_agent::apply::Session;
+use image_config_agent::driver::control::Request;
+use image_config_agent::settings::SourceName;
+use image_config_agent::source::store::Store;
+
+use super::{Exit, FormatArgs, HostArgs, output, status};
+
+/// How long an agent that is just stopping is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where documents come from.
+#[derive(Debug, Args)]
+pub struct Source {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Forget which serials a source gave, so that it may begin anew; its documents stay in force
+    #[command(after_help = "Example: image-config-agent source reset endpoint")]
+    Reset(Reset),
+}
+
+#[derive(Debug, Args)]
+struct Reset {
+    /// The source
+    name: Name,
+    #[command(flatten)]
+    host: HostArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// Sources that give something with a serial.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Name {
+    /// The URL of endpoint.url.
+    Endpoint,
+}
+
+impl Source {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let Command::Reset(reset) = &self.command;
+        let Name::Endpoint = reset.name;
+        let name = SourceName::Endpoint;
+        let (root, _) = reset.host.open()?;
+        if let Some(answer) = status::ask(&root, &Request::ResetSource { name })? {
+            return status::print(&answer, reset.format.is_json());
+        }
+        let _session = Session::open(&root, PATIENCE)?;
+        Store::open(root.path(), name.word())?.reset()?;
+        output::note("no agent is running; the next one begins anew");
+        Ok(Exit::Yes)
+    }
+}

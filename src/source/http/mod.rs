@@ -1,0 +1,261 @@
+//! Documents from a URL: asked for again and again, kept once they are good. What they mean is
+//! others' to decide.
+
+mod proof;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use reqwest::{Method, Url};
+use tokio::sync::watch;
+
+use super::file::read_regular;
+use super::store::{Kept, Notes, Store};
+use super::{Judge, Reading, Trouble};
+use crate::apply::state::sha256;
+use crate::decode::SourceFile;
+use crate::http::{Answer, Client, HttpError, LIMIT, Redirects, read};
+use crate::machine::backoff;
+use crate::settings::Endpoint;
+use proof::{Keys, admit};
+
+/// The most that a signature may be.
+const SIGNATURE_LIMIT: usize = 16 << 10;
+
+/// The least between two requests, even of a server that offers long polls and never waits.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why nothing newer came, and how long the server wants to be left alone.
+struct Failure {
+    trouble: Trouble,
+    retry_after: Option<Duration>,
+}
+
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Self {
+        let trouble = Trouble::silence(error.reason, error.message);
+        Self { trouble, retry_after: error.retry_after }
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, retry_after: None }
+    }
+}
+
+/// An endpoint that is followed.
+struct Follower {
+    endpoint: Endpoint,
+    client: Client,
+    store: Store,
+    kept: Kept,
+    judge: Judge,
+}
+
+/// A bundle that was fetched.
+struct Bundle {
+    bytes: Vec<u8>,
+    validators: BTreeMap<String, String>,
+}
+
+/// Follows an endpoint at `url` for ever. `kept` is what `store` holds, which `out` has been told.
+pub async fn follow(
+    endpoint: Endpoint,
+    url: Url,
+    store: Store,
+    kept: Kept,
+    judge: Judge,
+    out: watch::Sender<Reading>,
+) {
+    let client = Client::new(endpoint.server.clone(), url, Redirects::Followed);
+    let mut follower = Follower { endpoint, client, store, kept, judge };
+    let mut failures = 0;
+    loop {
+        let pause = match follower.ask().await {
+            Ok(waits) => {
+                failures = 0;
+                out.send_if_modified(|reading| follower.is_well(reading));
+                if waits { PAUSE } else { follower.endpoint.poll }
+            }
+            Err(failure) => {
+                let pause = failure.retry_after.unwrap_or_default().max(backoff(failures));
+                failures = failures.saturating_add(1);
+                let retry = Timestamp::now().checked_add(pause).ok();
+                let trouble = Trouble { retry, ..failure.trouble };
+                tracing::warn!(reason = %trouble.reason, "the endpoint gives nothing newer: {}", trouble.message);
+                out.send_modify(|reading| {
+                    reading.trouble = Some(trouble.after(reading.trouble.as_ref()));
+                });
+                pause
+            }
+        };
+        // Up to a fifth more, so that hosts do not move in step.
+        tokio::time::sleep(pause.saturating_add(pause.mul_f64(fastrand::f64() * 0.2))).await;
+    }
+}
+
+impl Follower {
+    /// Asks once; whether the server waits for something new by itself.
+    async fn ask(&mut self) -> Result<bool, Failure> {
+        let keys = self.keys()?;
+        let known = self.known(keys.as_ref());
+        let (answer, waits) = self.fetch(self.client.url().clone(), &known, LIMIT).await?;
+        let Answer::Body { bytes, etag, last_modified } = answer else {
+            return if known.is_empty() { Err(unasked().into()) } else { Ok(waits) };
+        };
+        let mut validators = BTreeMap::from([("url".to_owned(), self.client.url().to_string())]);
+        validators.extend(etag.map(|etag| ("etag".to_owned(), etag)));
+        validators.extend(last_modified.map(|date| ("last-modified".to_owned(), date)));
+        let bundle = Bundle { bytes, validators };
+        match keys {
+            None => self.take(bundle, None)?,
+            Some((keys, digest)) => {
+                let (mut bundle, signer) = self.prove(bundle, &keys).await?;
+                bundle.validators.insert("keys".to_owned(), digest);
+                self.take(bundle, Some(&signer))?;
+            }
+        }
+        Ok(waits)
+    }
+
+    /// The keys of the settings, and the digest of their file.
+    fn keys(&self) -> Result<Option<(Keys, String)>, Trouble> {
+        let Some(path) = &self.endpoint.public_keys else { return Ok(None) };
+        let unusable = |why: String| {
+            let message = format!("{} cannot be used: {why}", path.display());
+            Trouble::silence("KeysUnusable", message)
+        };
+        let bytes = read_regular(path).map_err(|error| unusable(error.to_string()))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| unusable(error.to_string()))?;
+        Ok(Some((Keys::parse(text).map_err(unusable)?, sha256(&bytes))))
+    }
+
+    /// What the server needs to be told to say that nothing has changed: not where we ask at
+    /// another place, or by other keys.
+    fn known(&self, keys: Option<&(Keys, String)>) -> BTreeMap<String, String> {
+        let known = &self.kept.notes.validators;
+        let is_same = known.get("url").map(String::as_str) == Some(self.client.url().as_str())
+            && known.get("keys") == keys.map(|(_, digest)| digest);
+        if is_same { known.clone() } else { BTreeMap::new() }
+    }
+
+    async fn fetch(
+        &mut self,
+        url: Url,
+        known: &BTreeMap<String, String>,
+        limit: usize,
+    ) -> Result<(Answer, bool), HttpError> {
+        let patience = self.client.timeout();
+        let mut request = self
+            .client
+            .request(Method::GET, url)?
+            .header(ACCEPT, "application/json, application/yaml;q=0.9, */*;q=0.5")
+            .header(ACCEPT_ENCODING, "gzip, zstd");
+        let mut wait = Duration::ZERO;
+        for (name, header) in [("etag", IF_NONE_MATCH), ("last-modified", IF_MODIFIED_SINCE)] {
+            if let Some(value) = known.get(name) {
+                request = request.header(header, value);
+                wait = self.endpoint.wait;
+            }
+        }
+        if !wait.is_zero() {
+            let prefer = HeaderName::from_static("prefer");
+            request = request.header(prefer, format!("wait={}", wait.as_secs()));
+        }
+        read(request, patience, wait, limit).await
+    }
+
+    /// The bundle with who signed it. One that does not fit its signature is fetched once more,
+    /// with the signature: the two may have been replaced between our requests (rule E2).
+    async fn prove(&mut self, bundle: Bundle, keys: &Keys) -> Result<(Bundle, String), Failure> {
+        let signature = self.signature().await?;
+        if let Ok(signer) = keys.signer(&bundle.bytes, &signature) {
+            return Ok((bundle, signer.to_owned()));
+        }
+        let url = self.client.url().clone();
+        let (answer, _) = self.fetch(url, &BTreeMap::new(), LIMIT).await?;
+        let Answer::Body { bytes, .. } = answer else {
+            return Err(unasked().into());
+        };
+        let signature = self.signature().await?;
+        let signer = keys.signer(&bytes, &signature)?.to_owned();
+        Ok((Bundle { bytes, ..bundle }, signer))
+    }
+
+    /// The signature beside the bundle.
+    async fn signature(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut url = self.client.url().clone();
+        url.set_path(&format!("{}.minisig", url.path()));
+        match self.fetch(url, &BTreeMap::new(), SIGNATURE_LIMIT).await {
+            Ok((Answer::Body { bytes, .. }, _)) => Ok(bytes),
+            Err(HttpError { reason: "NothingThere", .. }) => {
+                let message = "the bundle is not signed: there is nothing at its URL with .minisig";
+                Err(Trouble::refusal("BundleUnsigned", message).into())
+            }
+            Ok((Answer::Unchanged, _)) => {
+                Err(Trouble::silence("AnswerUnexpected", "the signature has no bytes").into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a bundle over, if it is good, and makes it durable.
+    fn take(&mut self, bundle: Bundle, signer: Option<&str>) -> Result<(), Trouble> {
+        let digest = sha256(&bundle.bytes);
+        let origin = shown(self.client.url());
+        let documents = vec![SourceFile { name: origin, bytes: bundle.bytes }];
+        let serial = (self.judge)(&documents).map_err(|finding| Trouble::from(finding.as_ref()))?;
+        let mut serials = self.kept.notes.serials.clone();
+        if let Some(signer) = signer {
+            let accepted = admit(serial, &digest, serials.get(signer))?;
+            serials.insert(signer.to_owned(), accepted);
+        }
+        let revision = match (serial, bundle.validators.get("etag")) {
+            (Some(serial), _) => format!("serial {serial}"),
+            (None, Some(etag)) => etag.clone(),
+            (None, None) => format!("sha256 {}", digest.get(..12).unwrap_or_default()),
+        };
+        let notes = Notes { revision: Some(revision), validators: bundle.validators, serials };
+        let kept = Kept { documents, notes };
+        // What cannot be kept is not obeyed: after a restart it would be gone.
+        self.store
+            .save(&kept)
+            .map_err(|error| Trouble::silence("StoreFailed", error.to_string()))?;
+        self.kept = kept;
+        Ok(())
+    }
+
+    /// Says that all is well; whether that is news.
+    fn is_well(&self, reading: &mut Reading) -> bool {
+        let was_well = reading.trouble.take().is_none();
+        let given = reading.documents.as_deref();
+        let is_same = given.is_some_and(|given| is_same(given, &self.kept.documents));
+        if !is_same || reading.revision != self.kept.notes.revision {
+            tracing::info!(revision = ?self.kept.notes.revision, "the endpoint gave documents");
+            *reading = Reading::kept(&self.kept);
+            return true;
+        }
+        !was_well
+    }
+}
+
+fn unasked() -> Trouble {
+    let message = "the server says that nothing has changed, and was not asked";
+    Trouble::silence("AnswerUnexpected", message)
+}
+
+fn is_same(one: &[SourceFile], other: &[SourceFile]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.bytes == other.bytes)
+}
+
+/// The URL without its query, which may hold what is secret.
+#[must_use]
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}

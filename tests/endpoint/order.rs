@@ -1,0 +1,115 @@
+//! Several sources (rule E1).
+
+use serde_json::json;
+
+use crate::agent::{Host, image};
+use crate::server::{Server, answer, closed_port};
+use crate::serving::{Serving, blocking};
+use crate::world::serve;
+
+/// A host whose files block `f.io`, with an endpoint that outranks them.
+fn both(url: String, more: &[&str]) -> Serving {
+    let host = Host::with(&[blocking("f.io")]);
+    let mut settings = vec![
+        format!("endpoint.url={url}"),
+        "endpoint.allow_http=true".into(),
+        "source.order=endpoint,files".into(),
+    ];
+    settings.extend(more.iter().map(|one| (*one).to_owned()));
+    serve(host, &settings)
+}
+
+fn used(serving: &Serving) -> String {
+    let sources = serving.status()["sources"].as_array().cloned().unwrap_or_default();
+    let used: Vec<_> = sources.iter().filter(|source| source["used"] == true).collect();
+    assert_eq!(used.len(), 1);
+    used[0]["name"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn e1_files_serve_until_the_endpoint_has_given_something() {
+    let serving = both(format!("http://localhost:{}/x", closed_port()), &[]);
+    serving.blocks("f.io");
+    assert_eq!(used(&serving), "files");
+    serving.until_condition("SourceReady", "False", "ServerUnreachable");
+    serving.until_condition("Applied", "True", "AsExpected");
+    let out = serving.ask("status").out;
+    assert!(out.contains("endpoint: http://localhost") && out.contains("(not used)"), "{out}");
+}
+
+#[test]
+fn e1_what_the_endpoint_gave_last_outranks_files_over_restarts() {
+    let server = Server::plain();
+    server.says(answer("", blocking("a.io").to_string()));
+    let mut serving = both(server.url("/x"), &[]);
+    serving.blocks("a.io");
+    serving.until_verdict("f.io/x:1", "allowed");
+    // The endpoint is gone, and the agent starts anew.
+    let url = format!("endpoint.url=http://localhost:{}/x", closed_port());
+    let arguments = crate::world::set(&[
+        url,
+        "endpoint.allow_http=true".into(),
+        "source.order=endpoint,files".into(),
+    ]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    serving.restart_with(&arguments);
+    serving.is_there();
+    serving.until_condition("SourceReady", "False", "ServerUnreachable");
+    serving.host.documents(&[blocking("g.io")]);
+    serving.ask("apply");
+    assert_eq!(used(&serving), "endpoint");
+    assert_eq!(serving.host.verdict("a.io/x:1"), "rejected");
+    assert_eq!(serving.host.verdict("g.io/x:1"), "allowed");
+    serving.until_condition("Applied", "True", "AsExpected");
+}
+
+#[test]
+fn e1_after_fallback_after_files_serve_until_it_is_back() {
+    let server = Server::plain();
+    server.says(answer("", blocking("a.io").to_string()));
+    let serving = both(server.url("/x"), &["source.fallback_after_seconds=5"]);
+    serving.blocks("a.io");
+    server.does(|_, _| Ok(()));
+    serving.blocks("f.io");
+    assert_eq!(used(&serving), "files");
+    server.says(answer("", image(json!({})).to_string()));
+    serving.until_verdict("f.io/x:1", "allowed");
+    assert_eq!(used(&serving), "endpoint");
+    serving.converges();
+}
+
+#[test]
+fn e1_files_above_an_endpoint_are_kept_to_although_they_go() {
+    let server = Server::plain();
+    server.says(answer("", blocking("a.io").to_string()));
+    let serving = both(server.url("/x"), &["source.order=files,endpoint"]);
+    serving.blocks("f.io");
+    std::fs::remove_dir_all(serving.host.docs()).unwrap();
+    serving.until_condition("Valid", "False", "UnreadableSource");
+    assert_eq!(used(&serving), "files");
+    assert_eq!(serving.host.verdict("f.io/x:1"), "rejected");
+    assert_eq!(serving.host.verdict("a.io/x:1"), "allowed");
+}
+
+#[test]
+fn d5_a_damaged_store_is_no_absence() {
+    let server = Server::plain();
+    server.says(answer("", blocking("a.io").to_string()));
+    let mut serving = both(server.url("/x"), &[]);
+    serving.blocks("a.io");
+    let url = format!("endpoint.url={}", server.url("/x"));
+    serving.host.write("/var/lib/image-config-agent/sources/endpoint.json", "{");
+    let arguments = crate::world::set(&[
+        url,
+        "endpoint.allow_http=true".into(),
+        "source.order=endpoint,files".into(),
+    ]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    serving.restart_with(&arguments);
+    serving.is_there();
+    serving.until_condition("Degraded", "True", "Failed");
+    assert_eq!(serving.host.verdict("f.io/x:1"), "allowed");
+    serving.host.run(&["source", "reset", "endpoint"]).exits(0);
+    serving.converges();
+    assert_eq!(serving.host.verdict("a.io/x:1"), "rejected");
+}
