@@ -67,7 +67,7 @@ impl Journal {
         let written = root
             .create(&draft, &bytes, 0o644, Owner::ours())
             .and_then(|()| root.rename(&draft, &file))
-            .and_then(|_| root.sync_dir(Path::new(STATE_DIR)));
+            .and_then(|_| root.sync(Path::new(STATE_DIR)));
         if let Err(error) = written {
             // Best effort: a journal without staged files does no harm, nor does a draft.
             let _ = root.remove(&draft).and_then(|_| root.remove(&file));
@@ -94,15 +94,18 @@ pub(super) fn advance(root: &Root, to: Phase) -> Result<(), HostError> {
             break;
         }
     }
-    root.sync_dir(Path::new(STATE_DIR)).map(drop)
+    root.sync(Path::new(STATE_DIR))
 }
 
-/// Ends the transaction.
+/// Ends the transaction, durably.
 pub(super) fn end(root: &Root) -> Result<(), HostError> {
-    for phase in Phase::ALL {
-        root.remove(&phase.file())?;
-    }
-    root.sync_dir(Path::new(STATE_DIR)).map(drop)
+    drop_all(root)?;
+    root.sync(Path::new(STATE_DIR))
+}
+
+/// Removes the journal. The next one's begin, or the kernel in a while, makes that durable.
+pub(super) fn drop_all(root: &Root) -> Result<(), HostError> {
+    Phase::ALL.into_iter().try_for_each(|phase| root.remove(&phase.file()).map(drop))
 }
 
 /// Removes a journal that a crash kept from being written to its end: nothing was staged yet.

@@ -62,7 +62,7 @@ fn make_state_dir(root: &Root) -> Result<(), HostError> {
     let (mut parent, missing): (PathBuf, _) = root.way_to(&Path::new(STATE_DIR).join("lock"))?;
     for dir in missing {
         root.make_dir(&dir)?;
-        root.sync_dir(&parent)?;
+        root.sync(&parent)?;
         parent = dir;
     }
     Ok(())

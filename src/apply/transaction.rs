@@ -165,7 +165,12 @@ fn stage(root: &Root, edits: &[Edit], journal: &Journal) -> Result<Vec<HostError
             (_, Put::Nothing) | (None, _) => {}
         }
     }
-    sync(root, journal)?;
+    let files = journal.steps.iter().zip(edits).filter_map(|(step, edit)| match edit.put {
+        Put::File { .. } => step.new.as_deref(),
+        // A link is a name and no more.
+        Put::Link(_) | Put::Nothing => None,
+    });
+    root.sync_all(&files.chain(dirs(journal)).collect::<Vec<_>>())?;
     Ok(unkept)
 }
 
@@ -208,7 +213,8 @@ fn tidy(root: &Root, journal: &Journal) -> Result<(), HostError> {
         root.remove_dir(dir)?;
     }
     sync(root, journal)?;
-    journal::end(root)
+    // A journal that a crash brings back has it all tidied up once more, which changes nothing.
+    journal::drop_all(root)
 }
 
 /// Brings every path back and ends the transaction.
@@ -242,14 +248,15 @@ fn take_back(root: &Root, journal: &Journal) -> Result<(), HostError> {
 
 /// Makes the names in every directory of the transaction durable.
 fn sync(root: &Root, journal: &Journal) -> Result<(), HostError> {
+    root.sync_all(&dirs(journal).into_iter().collect::<Vec<_>>())
+}
+
+/// Every directory of the transaction.
+fn dirs(journal: &Journal) -> BTreeSet<&Path> {
     let steps = journal.steps.iter().flat_map(|step| std::iter::once(&step.path).chain(&step.new));
-    let dirs: BTreeSet<&Path> = steps
+    steps
         .chain(&journal.make_dirs)
         .chain(&journal.remove_dirs)
         .filter_map(|path| path.parent())
-        .collect();
-    for dir in dirs {
-        root.sync_dir(dir)?;
-    }
-    Ok(())
+        .collect()
 }

@@ -106,7 +106,7 @@ impl Store {
     pub fn save(&self, kept: &Kept) -> Result<(), ApplyError> {
         for missing in self.root.way_to(&self.content("x"))?.1 {
             self.root.make_dir(&missing)?;
-            self.root.sync_dir(missing.parent().unwrap_or(&missing))?;
+            self.root.sync(missing.parent().unwrap_or(&missing))?;
         }
         let mut documents = Vec::new();
         for document in &kept.documents {
@@ -136,7 +136,7 @@ impl Store {
             }
             Err(ApplyError::Damaged { .. }) => {
                 self.root.remove(&self.file())?;
-                self.root.sync_dir(&directory())?;
+                self.root.sync(&directory())?;
                 self.prune(&[])
             }
             Err(error) => Err(error),
