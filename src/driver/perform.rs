@@ -32,7 +32,10 @@ impl Driver<'_> {
                 Action::Tell(tell) => self.tell(tell).await,
             };
             action = self.step(event);
-            self.remember();
+            // The end is written down together with the restart that it may leave owed.
+            if !matches!(action, Action::Finish(_)) {
+                self.remember();
+            }
         }
     }
 

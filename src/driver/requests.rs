@@ -141,6 +141,9 @@ impl Driver<'_> {
         match refused {
             _ if self.memory.is_held => no("held: nothing is changed until release"),
             Some((_, message)) if ending.ok => no(message),
+            None if ending.ok && self.wants_the_bus() => {
+                no("nothing is changed before the engine can be told; see `status`")
+            }
             _ => ending,
         }
     }

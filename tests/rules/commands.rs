@@ -422,3 +422,21 @@ fn x3_an_empty_image_writes_only_what_must_be() {
     host.write(REGISTRIES, "# own\n");
     assert!(host.apply().exits(0).changes().is_empty());
 }
+
+#[test]
+fn x3_apply_says_that_it_changed_nothing_where_the_engine_cannot_be_told() {
+    let host = Host::with(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    let docs = host.docs();
+    let arguments = ["apply", "--set", "runtime.manager=systemd", "-f", docs.to_str().unwrap()];
+    let root = host.root();
+    let run = agent(
+        |agent| {
+            agent.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere").args(arguments);
+            agent.arg("--root").arg(root)
+        },
+        "",
+    );
+    let run = run.exits(1);
+    assert!(!host.exists(REGISTRIES), "{}{}", run.out, run.err);
+    assert!((run.out + &run.err).contains("before the engine can be told"));
+}
