@@ -70,7 +70,7 @@ fn bases() -> Bases {
 /// The documents of a shape, which hold no error.
 fn read(documents: &str) -> ClusterConfig {
     let file = SourceFile { name: "documents".to_owned(), bytes: documents.as_bytes().to_vec() };
-    let Decoded { config, findings } = decode(&[file], &Context::default());
+    let Decoded { config, findings, .. } = decode(&[file], &Context::default());
     assert!(!any_error(&findings), "{findings:?}");
     config
 }
