@@ -24,6 +24,7 @@ pub use new_base::adopted;
 pub use outcome::{Change, ChangeKind, Outcome, Warning};
 pub use session::{
     Request, Session, given_back, held, is_applied, is_interrupted, one_step_back, preview,
+    previous_digests,
 };
 pub use state::{Applied, AppliedSet, Digests, Entry, Held, STATE_DIR};
 pub use transaction::Recovery;

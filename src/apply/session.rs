@@ -177,6 +177,14 @@ pub fn one_step_back(root: &Root) -> Result<Option<FileSet>, ApplyError> {
     Ok(Some(set))
 }
 
+/// The configuration that a [`Session::rollback`] goes back to, if it came from one.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn previous_digests(root: &Root) -> Result<Option<Digests>, ApplyError> {
+    Ok(State::load(root)?.previous.and_then(|set| set.digests))
+}
+
 /// What every path of ours holds after a [`Session::revert`].
 ///
 /// # Errors

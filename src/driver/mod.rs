@@ -89,6 +89,10 @@ pub struct Driver<'r> {
     place: Option<Arc<Place>>,
     /// Renews the slot while one is held.
     keeper: Option<Keeper>,
+    /// Whether what an earlier process may have left on the node is gone.
+    is_tidy: bool,
+    /// Why the cluster is told nothing at present, if it is not.
+    untold: Option<String>,
     /// Since when the phase is what it is.
     entered: Instant,
     memory: Memory,
@@ -144,6 +148,8 @@ impl<'r> Driver<'r> {
             runtime,
             place,
             keeper: None,
+            is_tidy: false,
+            untold: None,
             entered: Instant::now(),
             remembered: memory.clone(),
             memory,
@@ -206,6 +212,7 @@ impl<'r> Driver<'r> {
             self.waiting = None;
             let unit = self.look_at_engine().await;
             self.look_at_manager().await;
+            self.tidy().await;
             let sight = match self.look(asking.accepts_lock_out) {
                 Ok(sight) => sight,
                 Err(error) => {

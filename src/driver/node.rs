@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::place::Place;
 use super::{Asking, Driver};
+use crate::apply::{Applied, previous_digests};
 use crate::machine::{Change, Ending, Event, Kind, Phase};
 use crate::node::{Claim, Claimed, Drained, NodeError, Readiness, Sign};
 use crate::report::{Drain, NodeState, Truth};
@@ -15,6 +16,12 @@ use crate::wish::NodeSeen;
 
 /// How long a stop may take to let the node go; what is left the next start does.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a slot is kept for the cluster to know that the node is degraded.
+const KNOWN_WITHIN: Duration = Duration::from_secs(120);
+
+/// How many pods are named.
+const MOST_NAMED: usize = 5;
 
 /// Why a change is given up before its first write (rule K5).
 const SLOT_LOST: &str = "another node has taken the slot";
@@ -93,9 +100,11 @@ impl Driver<'_> {
             return Event::Claimed;
         };
         let target = match (change.kind, &change.target) {
-            (Kind::Apply, Some(target)) => target.without_cas.clone(),
-            _ => self.applied_without_cas(),
+            (Kind::Apply, Some(target)) => Some(target.clone()),
+            (Kind::Rollback, _) => previous_digests(self.root).ok().flatten(),
+            _ => Applied::load(self.root).unwrap_or_default().set.digests,
         };
+        let target = target.map(|digests| digests.without_cas).unwrap_or_default();
         let claim = Claim {
             target,
             obeys_brake: change.node.as_ref().is_some_and(|node| node.obeys_brake),
@@ -126,9 +135,7 @@ impl Driver<'_> {
         };
         match self.attend(drain).await {
             Ok(Drained::Done) => Event::Drained,
-            Ok(Drained::Remaining { pods, why }) => {
-                self.not_yet(format!("{} left: {}", pods.join(", "), why.join("; ")))
-            }
+            Ok(Drained::Remaining { pods, why }) => self.not_yet(remaining(&pods, &why)),
             Err(error) => self.not_yet(error.to_string()),
         }
     }
@@ -160,15 +167,44 @@ impl Driver<'_> {
         }
     }
 
+    /// Lets the node go. A slot is freed only once the cluster knows that the change has degraded this
+    /// node, or the next one would take it too (rule K1).
     pub(super) async fn leave(&mut self) -> Event {
+        let is_degraded =
+            matches!(self.memory.phase, Phase::Leaving { ending: Ending::RolledBack(_) });
+        let must_be_known = is_degraded && self.is_service && self.entered.elapsed() < KNOWN_WITHIN;
         let Some(place) = self.place.clone() else { return Event::Left };
+        let leave = async move {
+            let node = place.node().await?;
+            node.uncordon().await?;
+            if must_be_known && !node.says_degraded().await? {
+                return Ok(false);
+            }
+            node.free().await.map(|()| true)
+        };
+        match self.attend(leave).await {
+            Ok(true) => Event::Left,
+            Ok(false) => self.not_yet("the cluster is to know first that it degraded".to_owned()),
+            Err(error) => self.not_yet(error.to_string()),
+        }
+    }
+
+    /// Once after the start: nothing is left of a change that an earlier process could not remember.
+    pub(super) async fn tidy(&mut self) {
+        if self.is_tidy || self.memory.phase != Phase::Idle {
+            return;
+        }
+        let Some(place) = self.place.clone().filter(|_| self.is_service) else { return };
         let leave = async move {
             let node = place.node().await?;
             node.uncordon().await?;
             node.free().await
         };
-        let result = self.attend(leave).await;
-        self.done_or_not_yet(result, Event::Left)
+        let result: Result<(), NodeError> = self.attend(leave).await;
+        match result {
+            Ok(()) => self.is_tidy = true,
+            Err(error) => tracing::debug!("nobody knows what an earlier process left: {error}"),
+        }
     }
 
     fn done_or_not_yet<T>(&self, result: Result<T, NodeError>, done: Event) -> Event {
@@ -223,6 +259,7 @@ impl Driver<'_> {
             is_cordoned: has_slot && !matches!(phase, Phase::Cordoning(_)),
             drain: drain_state(phase, self.facts.ending.as_ref()),
             retried: self.memory.retried.clone(),
+            untold: self.untold.clone(),
         })
     }
 
@@ -231,11 +268,17 @@ impl Driver<'_> {
         let conditions = last.as_ref().map_or(&[][..], |status| &status.conditions);
         conditions.iter().any(|c| c.kind == "Degraded" && c.status == Truth::True)
     }
+}
 
-    fn applied_without_cas(&self) -> String {
-        let applied = crate::apply::Applied::load(self.root).unwrap_or_default();
-        applied.set.digests.map(|digests| digests.without_cas).unwrap_or_default()
-    }
+/// Which pods are left, and what keeps them.
+fn remaining(pods: &[String], why: &[String]) -> String {
+    let named = pods.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match pods.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let why = if why.is_empty() { "they take their time".to_owned() } else { why.join("; ") };
+    format!("{named}{more} left: {why}")
 }
 
 /// How far the drain of the change under way is; of the last one, where it came to nothing.

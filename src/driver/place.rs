@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::cluster::{Cluster, node_name};
+use crate::cluster::Cluster;
 use crate::node::{Node, NodeError, NodeSettings};
 use crate::settings::{Settings, SourceName};
 
@@ -25,7 +25,7 @@ impl Place {
     pub fn of(settings: &Settings) -> Option<Arc<Self>> {
         let is_node =
             settings.order.contains(&SourceName::Kube) || settings.kube.kubeconfig.is_some();
-        let name = node_name(settings).filter(|_| is_node)?;
+        let name = Some(settings.node_name()).filter(|name| is_node && !name.is_empty())?;
         Some(Arc::new(Self {
             cluster: Arc::new(Cluster::new(settings.kube.kubeconfig.clone())),
             name,

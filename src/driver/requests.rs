@@ -59,6 +59,16 @@ impl Driver<'_> {
         result.unwrap_or_else(|error| Answer { ok: false, message: error.to_string() })
     }
 
+    /// Tries again because somebody in the cluster asks for it, once for each name that they give it.
+    pub(super) async fn retry_for(&mut self, name: String) {
+        if self.memory.retried.as_ref() == Some(&name) {
+            return;
+        }
+        self.memory.retried = Some(name);
+        self.remember();
+        self.answer(Request::Retry).await;
+    }
+
     /// Goes back: one step, or all the way.
     pub(super) async fn step_back(&mut self, kind: Kind) -> Result<Answer, ApplyError> {
         if self.memory.phase.is_pending() {

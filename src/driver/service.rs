@@ -85,7 +85,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     };
     let mut reports = Reports::default();
     watches.follow(&driver);
-    reports.follow(&driver);
+    reports.follow(&mut driver);
     let mut served = Served::default();
     driver.serve(&mut served).await;
     notify(&[NotifyState::Ready]);
@@ -98,6 +98,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
             Some(request) = asked.recv() => Occasion::Asked(request),
             () = sleep(times.next(driver.due)) => Occasion::Time,
             () = driver.vitals.nudged() => Occasion::Nudge,
+            name = reports.retry() => Occasion::Retry(name),
         };
         match occasion {
             Occasion::Stop => break,
@@ -110,15 +111,18 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
             }
             Occasion::Time => driver.work(&mut times).await,
             Occasion::Nudge => {}
+            Occasion::Retry(name) => driver.retry_for(name).await,
         }
         watches.follow(&driver);
         driver.serve(&mut served).await;
-        reports.follow(&driver);
+        reports.follow(&mut driver);
         driver.beat();
     }
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     tracing::info!(phase = driver.memory.phase.name(), "stopping");
     driver.stop().await;
+    drop(driver);
+    reports.end().await;
     Ok(())
 }
 
@@ -232,6 +236,7 @@ enum Occasion {
     Time,
     /// Somebody wants to know whether the loop is alive.
     Nudge,
+    Retry(String),
 }
 
 struct Signals {

@@ -135,6 +135,17 @@ impl Node {
         }
     }
 
+    /// Whether this node's NodeImageConfig says that it is Degraded: others go by that (rule K1).
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn says_degraded(&self) -> Result<bool, NodeError> {
+        let api: Api<NodeImageConfig> = Api::all(self.client.clone());
+        let object = api.get(&self.name).await;
+        let object = object.map_err(NodeError::of(format!("NodeImageConfig {}", self.name)))?;
+        Ok(object.status.is_some_and(|status| status.degraded_on.is_some()))
+    }
+
     /// The name of the pool that this node belonged to when its labels were read last; empty before.
     #[must_use]
     pub fn pool(&self) -> String {

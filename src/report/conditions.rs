@@ -246,6 +246,10 @@ impl Facts {
                 let message = format!("{why}; with the old files the engine fails too: {engine}");
                 return said(Truth::True, "RollbackFailed", message);
             }
+            Phase::Awaiting { ending: Ending::RolledBack(why), .. }
+            | Phase::Leaving { ending: Ending::RolledBack(why) } => {
+                return said(Truth::True, "RolledBack", why);
+            }
             _ => {}
         }
         if let Some(why) = &self.failure {

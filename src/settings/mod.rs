@@ -202,7 +202,10 @@ impl Settings {
     /// The name of this node: else the host's.
     #[must_use]
     pub fn node_name(&self) -> String {
-        let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        let host = || {
+            let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+            Some(name.to_lowercase())
+        };
         self.kube.node.clone().or_else(host).unwrap_or_default()
     }
 }
