@@ -187,7 +187,8 @@ fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
     let time = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+            let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
+            let date = parser.parse_timestamp(text).ok()?;
             date.duration_since(jiff::Timestamp::now()).try_into().ok()?
         }
     };

@@ -252,7 +252,14 @@ fn k1_what_happens_to_a_node_is_an_event_and_repeats_are_a_series() {
     until_config(api, "n1", "its status", |object| object["status"].is_object());
     let cordoned = |drain| {
         let pool = "worker".to_owned();
-        let node = NodeState { pool, has_slot: true, is_cordoned: true, drain, retried: None };
+        let node = NodeState {
+            pool,
+            has_slot: true,
+            is_cordoned: true,
+            drain,
+            retried: None,
+            untold: None,
+        };
         Status { node: Some(node), ..status("a") }
     };
     for (drain, count) in [(Drain::Running, 3), (Drain::Failed("pod a/b: budget c".into()), 4)] {
