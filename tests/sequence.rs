@@ -14,6 +14,7 @@ use image_config_agent::machine::{Action, Change, Ending, Event, Kind, NodeSteps
 use image_config_agent::model::Digests;
 use image_config_agent::node::Sign;
 use image_config_agent::plan::Tell;
+use image_config_agent::report::{Facts, Truth};
 
 /// What the host and the cluster hold of what the agent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -316,4 +317,19 @@ fn k1_a_retry_that_waits_for_its_slot_stays_one_when_the_documents_are_looked_at
     let other = Change { target: Some(other), ..of(true) };
     let (phase, _) = Phase::Claiming(of(false)).step(Event::Begin(other.clone()));
     assert_eq!(phase, Phase::Claiming(other));
+}
+
+#[test]
+fn k1_a_node_that_does_not_get_ready_again_counts_as_degraded() {
+    let change = change(Kind::Apply, Some(Tell::Restart), false, None);
+    let phase = Phase::Awaiting { change, ending: Ending::Done, sign: Some(sign()) };
+    let degraded = |minutes: u64| {
+        let after = Duration::from_secs(60 * minutes);
+        let facts = Facts { not_yet: Some(("no kubelet".into(), after)), ..Facts::default() };
+        let all = facts.conditions(&phase, &[], jiff::Timestamp::UNIX_EPOCH);
+        let found = all.into_iter().find(|condition| condition.kind == "Degraded").unwrap();
+        (found.status, found.reason)
+    };
+    assert_eq!(degraded(9), (Truth::False, "AsExpected".to_owned()));
+    assert_eq!(degraded(10), (Truth::True, "NodeNotReady".to_owned()));
 }

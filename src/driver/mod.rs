@@ -211,8 +211,7 @@ impl<'r> Driver<'r> {
             }
             self.waiting = None;
             let unit = self.look_at_engine().await;
-            self.look_at_manager().await;
-            self.tidy().await;
+            let is_reached = self.look_at_node_object().await;
             let sight = match self.look(asking.accepts_lock_out) {
                 Ok(sight) => sight,
                 Err(error) => {
@@ -221,7 +220,7 @@ impl<'r> Driver<'r> {
                 }
             };
             self.facts.failure = None;
-            let node = self.node_seen(asking).await;
+            let node = self.node_seen(asking, is_reached);
             match self.wish(&sight, unit.as_ref(), node) {
                 Wish::Change { change, owes_restart } => {
                     self.memory.owes_restart = owes_restart;
@@ -311,8 +310,8 @@ impl<'r> Driver<'r> {
 
     fn step(&mut self, event: Event) -> Action {
         let before = self.memory.phase.name();
-        if let Event::NotYet { why, .. } = &event {
-            self.facts.not_yet = Some(why.clone());
+        if let Event::NotYet { why, after } = &event {
+            self.facts.not_yet = Some((why.clone(), *after));
         }
         let (phase, action) = std::mem::take(&mut self.memory.phase).step(event);
         self.memory.phase = phase;

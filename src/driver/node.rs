@@ -65,13 +65,10 @@ async fn renew(place: &Place) -> Result<bool, NodeError> {
 impl Driver<'_> {
     /// The node, as far as it decides. A command that somebody typed goes on without it if nobody can
     /// be asked (rule X3).
-    pub(super) async fn node_seen(&mut self, asking: Asking) -> Option<NodeSeen> {
-        let place = self.place.clone()?;
-        let is_there = async move { place.node().await?.is_single_node().await };
-        if asking.is_typed
-            && let Err(error) = self.attend(is_there).await
-        {
-            tracing::warn!("without slot, cordon and drain, because nobody can be asked: {error}");
+    pub(super) fn node_seen(&self, asking: Asking, is_reached: bool) -> Option<NodeSeen> {
+        self.place.as_ref()?;
+        if asking.is_typed && !is_reached {
+            tracing::warn!("without slot, cordon and drain, because the cluster cannot be asked");
             return None;
         }
         Some(NodeSeen {
@@ -81,17 +78,24 @@ impl Driver<'_> {
         })
     }
 
-    /// Asks whether the Machine Config Operator manages this node: then the agent only observes.
-    pub(super) async fn look_at_manager(&mut self) {
-        let is_asked = !self.settings.kube.changes_mco_nodes;
-        let Some(place) = self.place.clone().filter(|_| is_asked) else {
+    /// Asks for the Node: who manages it, because the agent only observes where the Machine Config
+    /// Operator does. Whether there was an answer; without one, what was known stays.
+    pub(super) async fn look_at_node_object(&mut self) -> bool {
+        let Some(place) = self.place.clone() else {
             self.facts.observes = None;
-            return;
+            return false;
         };
         match self.attend(async move { place.node().await?.manager().await }).await {
-            Ok(manager) => self.facts.observes = manager,
-            // What was known stays.
-            Err(error) => tracing::warn!("nobody can say who manages this node: {error}"),
+            Ok(manager) => {
+                let is_obeyed = !self.settings.kube.changes_mco_nodes;
+                self.facts.observes = manager.filter(|_| is_obeyed);
+                self.tidy().await;
+                true
+            }
+            Err(error) => {
+                tracing::warn!("the cluster cannot be asked about this node: {error}");
+                false
+            }
         }
     }
 
@@ -190,7 +194,7 @@ impl Driver<'_> {
     }
 
     /// Once after the start: nothing is left of a change that an earlier process could not remember.
-    pub(super) async fn tidy(&mut self) {
+    async fn tidy(&mut self) {
         if self.is_tidy || self.memory.phase != Phase::Idle {
             return;
         }

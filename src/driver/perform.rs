@@ -142,7 +142,7 @@ impl Driver<'_> {
             }
         };
         self.waiting = match &self.facts.not_yet {
-            Some(why) => waiting(&format!("{what}: {why}"), time),
+            Some((why, _)) => waiting(&format!("{what}: {why}"), time),
             None => waiting(what, time),
         };
         self.report();

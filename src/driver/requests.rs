@@ -115,7 +115,8 @@ impl Driver<'_> {
         let standing = self.standing(unit.as_ref());
         let dependents = unit.map(|unit| unit.dependents).unwrap_or_default();
         let change = change(kind, tell, standing, dependents);
-        let node = self.node_seen(TYPED).await;
+        let is_reached = self.look_at_node_object().await;
+        let node = self.node_seen(TYPED, is_reached);
         let node = node.and_then(|node| node.steps(&change, standing, cost.drain.needed));
         Ok(Change { node, ..change })
     }
@@ -171,7 +172,8 @@ impl Driver<'_> {
             (Phase::Leaving { .. }, _) => no("the node is not uncordoned yet; see `status`"),
             (Phase::Awaiting { .. }, _) => no("the node is not Ready yet; see `status`"),
             (phase, _) if phase.is_pending() => {
-                no(self.facts.not_yet.as_deref().unwrap_or("the change waits for the node"))
+                let why = self.facts.not_yet.as_ref().map(|(why, _)| why.as_str());
+                no(why.unwrap_or("the change waits for the node"))
             }
             (_, Some(Ending::NotDrained(why) | Ending::Abandoned(why))) => no(why),
             (_, Some(Ending::RolledBack(why) | Ending::StillFailing(why))) => no(why),

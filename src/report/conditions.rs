@@ -1,5 +1,7 @@
 //! The conditions of a status, in the form that Kubernetes gives them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -87,11 +89,15 @@ pub struct Facts {
     pub settings: Option<String>,
     /// How the last change ended.
     pub ending: Option<Ending>,
-    /// Why the step of the node that is tried cannot be done yet.
-    pub not_yet: Option<String>,
+    /// Why the step of the node that is tried cannot be done yet, and for how long it has been tried.
+    pub not_yet: Option<(String, Duration)>,
     /// Who else manages this node, so that the agent only observes.
     pub observes: Option<String>,
 }
+
+/// A node that is not Ready again so long after its engine obeys counts as degraded: others are not to
+/// take the same configuration (rule K1). A kubelet without a Lease may take seven minutes to report.
+const READY_WITHIN: Duration = Duration::from_secs(600);
 
 /// What a condition says: its truth, reason and message.
 type Said = (Truth, String, String);
@@ -154,7 +160,10 @@ impl Facts {
         if let Some((reason, message)) = self.refused.as_ref().or(self.invalid.as_ref()) {
             return said(Truth::False, reason, message);
         }
-        let not_yet = |otherwise: &str| self.not_yet.clone().unwrap_or(otherwise.to_owned());
+        let not_yet = |otherwise: &str| match &self.not_yet {
+            Some((why, _)) => why.clone(),
+            None => otherwise.to_owned(),
+        };
         match phase {
             Phase::Claiming(_) => {
                 said(Truth::False, "WaitingForSlot", not_yet("a slot of the roll-out is asked for"))
@@ -249,6 +258,13 @@ impl Facts {
             Phase::Awaiting { ending: Ending::RolledBack(why), .. }
             | Phase::Leaving { ending: Ending::RolledBack(why) } => {
                 return said(Truth::True, "RolledBack", why);
+            }
+            Phase::Awaiting { .. } => {
+                if let Some((why, after)) = &self.not_yet
+                    && *after >= READY_WITHIN
+                {
+                    return said(Truth::True, "NodeNotReady", why);
+                }
             }
             _ => {}
         }
