@@ -272,7 +272,12 @@ impl Phase {
     /// Whether another change may begin now, in place of this one or after it.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.is_pending() || matches!(self, Self::Idle | Self::Retelling { .. })
+        match self {
+            // Files that were in place before are told over and over; other documents may mend it.
+            Self::Telling { change, .. } => change.kind != Kind::Apply,
+            Self::Idle | Self::Retelling { .. } | Self::Awaiting { .. } => true,
+            phase => phase.is_pending(),
+        }
     }
 
     /// Whether a slot of the roll-out is held, which must be renewed.

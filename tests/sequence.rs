@@ -106,7 +106,7 @@ fn outcomes(doing: Doing, world: World) -> Vec<(Event, World)> {
         Doing::Change => vec![
             (Event::Changed, World { is_new: true, ..world }),
             (Event::NotChanged("disk".into()), world),
-            soon,
+            (not_yet(Duration::ZERO), world),
             (Event::Abandon("the slot is another's".into()), world),
         ],
         Doing::Undo => vec![
@@ -172,8 +172,10 @@ fn successors(from: &State) -> Vec<State> {
     let begin = || {
         // What an earlier change brought is what the next one finds.
         let world = World { is_new: false, ..from.world };
-        let step = move |change| state(from.phase.clone().step(Event::Begin(change)), world);
-        changes().into_iter().map(step)
+        let step = move |change| from.phase.clone().step(Event::Begin(change));
+        // What has no meaning here leaves all as it is.
+        let counts = |step: &(Phase, Action)| step.1 != Action::Nothing;
+        changes().into_iter().map(step).filter(counts).map(move |step| state(step, world))
     };
     let Some(doing) = from.action else { return begin().collect() };
     let mut next = vec![restart(&from.phase, from.world)];
@@ -181,8 +183,11 @@ fn successors(from: &State) -> Vec<State> {
         next.push(restart(&from.phase, world));
         let (phase, action) = from.phase.clone().step(event);
         match action {
-            // The wait goes on.
-            Action::Nothing => assert_eq!((doing, &phase), (Doing::Wait, &from.phase)),
+            // The wait goes on; only who has a slot asks for it once more before the first write.
+            Action::Nothing => {
+                assert_eq!(phase, from.phase);
+                assert!(matches!(doing, Doing::Wait | Doing::Change));
+            }
             action => next.push(state((phase, action), world)),
         }
     }
@@ -332,4 +337,38 @@ fn k1_a_node_that_does_not_get_ready_again_counts_as_degraded() {
     };
     assert_eq!(degraded(9), (Truth::False, "AsExpected".to_owned()));
     assert_eq!(degraded(10), (Truth::True, "NodeNotReady".to_owned()));
+}
+
+#[test]
+fn k4_a_look_in_the_middle_of_a_drain_does_not_give_it_more_time() {
+    let node = Some(NodeSteps { drain: Some(DEADLINE), obeys_brake: true });
+    let change = change(Kind::Apply, Some(Tell::Restart), false, node);
+    let (phase, action) = Phase::Draining(change.clone()).step(Event::Begin(change.clone()));
+    assert_eq!((phase, action), (Phase::Draining(change), Action::Drain));
+}
+
+#[test]
+fn k1_other_documents_ask_for_a_slot_of_their_own() {
+    let node = Some(NodeSteps { drain: None, obeys_brake: true });
+    let change = change(Kind::Apply, Some(Tell::Restart), false, node);
+    let other = Digests { configuration: "d".into(), without_cas: "v".into() };
+    let next = Change { target: Some(other), ..change.clone() };
+    let (phase, action) = Phase::Cordoning(change).step(Event::Begin(next));
+    assert_eq!(action, Action::Leave);
+    assert!(matches!(phase, Phase::Leaving { ending: Ending::Abandoned(_) }));
+}
+
+#[test]
+fn h5_what_takes_the_place_of_a_failed_roll_back_still_restarts_the_engine_and_what_needs_it() {
+    let failed = Change {
+        dependents: vec!["kubelet.service".into()],
+        ..change(Kind::Apply, Some(Tell::Restart), false, None)
+    };
+    let phase = Phase::Retelling { change: failed, why: "why".into(), tries: 2 };
+    let next = change(Kind::Apply, None, true, None);
+    let (phase, _) = phase.step(Event::Begin(next));
+    let next = phase.change().unwrap();
+    assert_eq!(next.tell, Some(Tell::Restart));
+    assert_eq!(next.dependents, ["kubelet.service"]);
+    assert!(!next.was_failing, "that it fails is our doing");
 }

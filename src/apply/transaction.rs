@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ApplyError;
 use super::journal::{self, Journal, Phase, Step};
-use crate::host::{Cause, HostError, Node, Owner, Root};
+use crate::host::{Cause, Durable, HostError, Node, Owner, Root};
 
 /// What a path becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,25 +152,23 @@ fn lay_out(
 /// Creates the staged files and second names, and makes them durable.
 fn stage(root: &Root, edits: &[Edit], journal: &Journal) -> Result<Vec<HostError>, HostError> {
     drop_staged(root, journal)?;
-    let mut unkept = Vec::new();
+    let (mut unkept, mut durable) = (Vec::new(), Vec::new());
     for (step, edit) in journal.steps.iter().zip(edits) {
         if let Some(old) = &step.old {
             root.hard_link(&step.path, old)?;
         }
         match (&step.new, &edit.put) {
             (Some(new), Put::File { bytes, mode, owner }) => {
-                unkept.extend(root.create_like(new, bytes, *mode, *owner, &step.path)?);
+                let (file, lost) = root.create_like(new, bytes, *mode, *owner, &step.path)?;
+                unkept.extend(lost);
+                durable.push(Durable::Content(new, file));
             }
             (Some(new), Put::Link(target)) => root.create_link(new, target)?,
             (_, Put::Nothing) | (None, _) => {}
         }
     }
-    let files = journal.steps.iter().zip(edits).filter_map(|(step, edit)| match edit.put {
-        Put::File { .. } => step.new.as_deref(),
-        // A link is a name and no more.
-        Put::Link(_) | Put::Nothing => None,
-    });
-    root.sync_all(&files.chain(dirs(journal)).collect::<Vec<_>>())?;
+    durable.extend(dirs(journal).into_iter().map(Durable::Names));
+    root.sync_all(&durable)?;
     Ok(unkept)
 }
 
@@ -248,7 +246,7 @@ fn take_back(root: &Root, journal: &Journal) -> Result<(), HostError> {
 
 /// Makes the names in every directory of the transaction durable.
 fn sync(root: &Root, journal: &Journal) -> Result<(), HostError> {
-    root.sync_all(&dirs(journal).into_iter().collect::<Vec<_>>())
+    root.sync_all(&dirs(journal).into_iter().map(Durable::Names).collect::<Vec<_>>())
 }
 
 /// Every directory of the transaction.

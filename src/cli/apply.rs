@@ -47,7 +47,8 @@ impl Apply {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let (root, settings) = self.host.open()?;
         if self.files.is_empty() {
-            let request = Request::Apply { accept_lockout: self.accept_lockout };
+            let (accept_lockout, retry) = (self.accept_lockout, self.retry);
+            let request = Request::Apply { accept_lockout, retry };
             if let Some(answer) = status::ask(&root, &request)? {
                 return status::print(&answer, self.format.is_json());
             }

@@ -190,7 +190,9 @@ async fn look(client: &Client) -> anyhow::Result<Report> {
     // What the API server has at hand is good enough, and cheaper.
     let parameters = ListParams::default().match_any();
     let nodes = Api::<Node>::all(client.clone());
-    let nodes = within(PATIENCE, nodes.list_metadata(&parameters)).await;
+    // No agent runs on others.
+    let of_linux = parameters.clone().labels("kubernetes.io/os!=windows");
+    let nodes = within(PATIENCE, nodes.list_metadata(&of_linux)).await;
     let nodes = nodes.context("the Nodes cannot be listed")?;
     let configs = Api::<NodeImageConfig>::all(client.clone());
     let configs = within(PATIENCE, configs.list(&parameters)).await.map_err(|error| {

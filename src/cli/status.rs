@@ -48,7 +48,9 @@ impl Status {
         let is_alive = control::is_running(&root).context("the agent cannot be asked")?;
         let file = Path::new(RUN_DIR).join("status.json");
         let Some(bytes) = root.read(&file)? else {
-            bail!("{} is missing: no agent has run since the host started", file.display());
+            let file = file.display();
+            output::note(&format!("{file} is missing: no agent has run since the host started"));
+            return Ok(Exit::No);
         };
         let status: Report = parse(&bytes)
             .with_context(|| format!("{} is no status of this agent's", file.display()))?;

@@ -96,6 +96,12 @@ fn unfold<'a>(
         return;
     }
     if let Some(item_kind) = kind.strip_suffix("List") {
+        if !text(&["metadata", "continue"]).is_empty() {
+            // Half a list proves nothing (rule D5).
+            let why = "a list in it goes on elsewhere, as its metadata.continue says";
+            findings.push(unreadable(file, why));
+            return;
+        }
         // Taken out, not copied: lists of lists must not cost a copy a level.
         let items = if let Value::Object(list) = &mut value { list.take("items") } else { None };
         let Some(Value::Array(items)) = items else {

@@ -25,6 +25,9 @@ pub enum Request {
     Apply {
         /// Even if the host can then not pull an image that it needs.
         accept_lockout: bool,
+        /// Even what a rollback went away from.
+        #[serde(default)]
+        retry: bool,
     },
     /// To go one step back.
     Rollback,

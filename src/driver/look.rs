@@ -108,7 +108,8 @@ impl Driver<'_> {
         };
         self.note_drift(&drift);
         let is_busy = matches!(self.memory.phase, Phase::Changing(_) | Phase::Undoing { .. });
-        if is_busy || self.healable(&drift).is_empty() {
+        let is_held = self.memory.is_held || self.facts.observes.is_some();
+        if is_busy || is_held || self.healable(&drift).is_empty() {
             // What is half-done puts them right itself.
         } else if self.memory.phase != Phase::Idle {
             self.heal_aside(&drift).await;

@@ -21,6 +21,9 @@ pub struct Memory {
     /// did (rules H3, H7).
     #[serde(default)]
     pub owes_restart: bool,
+    /// Whether the Machine Config Operator manages this node, as far as the cluster has ever said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_of_mco: Option<bool>,
     /// The request to try again from the cluster that was obeyed last, as its sender named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<String>,
@@ -41,7 +44,9 @@ impl Memory {
     /// The disk fails.
     pub fn save(&self, root: &Root) -> Result<(), ApplyError> {
         if *self == Self::default() {
-            root.remove(&file())?;
+            if root.remove(&file())? {
+                root.sync(Path::new(STATE_DIR))?;
+            }
             return Ok(());
         }
         state::save(root, &file(), self)

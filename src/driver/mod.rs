@@ -36,7 +36,7 @@ pub use service::{Service, ServiceError, run};
 
 use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session};
 use crate::host::Root;
-use crate::machine::{Action, Change, Ending, Event, Phase, backoff};
+use crate::machine::{Action, Change, Ending, Event, Kind, Phase, backoff};
 use crate::model::{Digests, Finding};
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::metrics::Counts;
@@ -87,10 +87,14 @@ pub struct Driver<'r> {
     runtime: Option<Arc<Runtime>>,
     /// The cluster's node that this host is, if it is one.
     place: Option<Arc<Place>>,
+    /// The settings name another place; it is taken once no change is under way.
+    is_moving: bool,
     /// Renews the slot while one is held.
     keeper: Option<Keeper>,
     /// Whether what an earlier process may have left on the node is gone.
     is_tidy: bool,
+    /// A request to try again that came in the middle of a change.
+    deferred_retry: Option<String>,
     /// Why the cluster is told nothing at present, if it is not.
     untold: Option<String>,
     /// Since when the phase is what it is.
@@ -147,8 +151,10 @@ impl<'r> Driver<'r> {
             source,
             runtime,
             place,
+            is_moving: false,
             keeper: None,
             is_tidy: false,
+            deferred_retry: None,
             untold: None,
             entered: Instant::now(),
             remembered: memory.clone(),
@@ -184,15 +190,18 @@ impl<'r> Driver<'r> {
     /// Goes on where an earlier process stopped in the middle of a change.
     pub async fn resume(&mut self) {
         let phase = std::mem::take(&mut self.memory.phase);
-        let Some(change) = phase.change() else { return };
+        if phase == Phase::Idle {
+            return;
+        }
         let applied = Applied::load(self.root).map(|applied| applied.set.digests);
-        let at_target = match &change.target {
+        let at_target = match phase.change().and_then(|change| change.target.as_ref()) {
             Some(target) => applied.is_ok_and(|digests| digests.as_ref() == Some(target)),
             // Nobody knows whether the files went back before the crash: telling the engine of what
             // it knows does less harm than not telling it.
             None => true,
         };
-        tracing::info!(change = ?change.kind, at_target, "going on with an interrupted change");
+        tracing::info!(phase = phase.name(), at_target, "going on with an interrupted change");
+        self.last = phase.change().map(LastChange::new);
         let (phase, action) = phase.resume(at_target);
         self.memory.phase = phase;
         self.remember();
@@ -209,9 +218,14 @@ impl<'r> Driver<'r> {
             if !self.memory.phase.is_open() {
                 break;
             }
+            self.move_place();
             self.waiting = None;
             let unit = self.look_at_engine().await;
             let is_reached = self.look_at_node_object().await;
+            if asking.is_typed && !is_reached && self.memory.is_of_mco.is_none() {
+                // Whoever types here knows what manages this host.
+                self.facts.observes = None;
+            }
             let sight = match self.look(asking.accepts_lock_out) {
                 Ok(sight) => sight,
                 Err(error) => {
@@ -220,9 +234,17 @@ impl<'r> Driver<'r> {
                 }
             };
             self.facts.failure = None;
+            let now = self.memory.phase.change().map(|change| change.kind);
+            if self.memory.phase.is_pending() && now == Some(Kind::Rollback) {
+                // Somebody asked for it, whatever the documents say.
+                break;
+            }
             let node = self.node_seen(asking, is_reached);
             match self.wish(&sight, unit.as_ref(), node) {
                 Wish::Change { change, owes_restart } => {
+                    if !self.is_free_for(&change).await {
+                        break;
+                    }
                     self.memory.owes_restart = owes_restart;
                     self.judged = Some(sight.proposal);
                     if !self.begin(change).await {
@@ -240,8 +262,21 @@ impl<'r> Driver<'r> {
         self.report();
     }
 
+    /// Whether a change may begin now: one of the documents does not wait for a node that does not get
+    /// Ready, because it may be what mends that.
+    async fn is_free_for(&mut self, change: &Change) -> bool {
+        if matches!(self.memory.phase, Phase::Awaiting { .. }) {
+            if !matches!(change.kind, Kind::Apply | Kind::Rollback | Kind::Revert) {
+                return false;
+            }
+            self.abandon("another change is to be made").await;
+        }
+        self.memory.phase.is_open()
+    }
+
     fn count_failures(&mut self) {
-        let is_stuck = self.facts.failure.is_some() || self.wants_the_bus();
+        let is_untidy = self.is_service && self.place.is_some() && !self.is_tidy;
+        let is_stuck = self.facts.failure.is_some() || self.wants_the_bus() || is_untidy;
         self.failures = match &self.facts.ending {
             // A drain has taken its time already.
             Some(Ending::NotDrained(_)) => LONG_WAIT,
@@ -263,10 +298,13 @@ impl<'r> Driver<'r> {
         let what = match (&self.facts.failure, &self.facts.ending) {
             (Some(_), _) => "another try of what failed",
             (None, Some(Ending::NotDrained(_))) => "another try to drain the node",
-            (None, _) => "the system bus, to tell the engine",
+            (None, _) if self.wants_the_bus() => "the system bus, to tell the engine",
+            (None, _) => "the cluster, to see how this node stands",
         };
-        self.waiting = waiting(what, again);
-        self.report();
+        if self.due.is_none() {
+            self.waiting = waiting(what, again);
+            self.report();
+        }
         again
     }
 
@@ -277,12 +315,13 @@ impl<'r> Driver<'r> {
 
     /// Begins a change and takes it as far as it goes; false where nothing came of it.
     async fn begin(&mut self, change: Change) -> bool {
-        if !self.is_under_way(&change) {
+        let before = self.memory.phase.clone();
+        let was_under_way = before.is_pending() && is_at(&before, &change);
+        let action = self.step(Event::Begin(change.clone()));
+        if is_at(&self.memory.phase, &change) && !was_under_way {
             tracing::info!(kind = ?change.kind, tell = ?change.tell, node = ?change.node, "a change begins");
             self.last = Some(LastChange::new(&change));
         }
-        let before = self.memory.phase.clone();
-        let action = self.step(Event::Begin(change));
         if let Err(error) = self.save() {
             // What cannot be written down is not begun.
             self.memory.phase = before;
@@ -300,12 +339,6 @@ impl<'r> Driver<'r> {
         ending.is_some_and(|ending| {
             matches!(ending, Ending::Done | Ending::Unconfirmed | Ending::Abandoned(_))
         })
-    }
-
-    /// Whether a change is the one that waits for the node already.
-    fn is_under_way(&self, change: &Change) -> bool {
-        let pending = self.memory.phase.change().filter(|_| self.memory.phase.is_pending());
-        pending.is_some_and(|now| now.kind == change.kind && now.target == change.target)
     }
 
     fn step(&mut self, event: Event) -> Action {
@@ -394,6 +427,11 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     // A name that is being resolved on another thread is not waited for.
     runtime.shutdown_background();
     Ok(result)
+}
+
+/// Whether a phase is one of this change.
+fn is_at(phase: &Phase, change: &Change) -> bool {
+    phase.change().is_some_and(|now| now.kind == change.kind && now.target == change.target)
 }
 
 fn waiting(what: &str, time: Duration) -> Option<Waiting> {

@@ -10,7 +10,7 @@ use super::place::Place;
 use super::{Asking, Driver};
 use crate::apply::{Applied, previous_digests};
 use crate::machine::{Change, Ending, Event, Kind, Phase};
-use crate::node::{Claim, Claimed, Drained, NodeError, Readiness, Sign};
+use crate::node::{Claim, Claimed, Drained, Node, NodeError, Readiness, Sign};
 use crate::report::{Drain, NodeState, Truth};
 use crate::wish::NodeSeen;
 
@@ -19,6 +19,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a slot is kept for the cluster to know that the node is degraded.
 const KNOWN_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(60);
 
 /// How many pods are named.
 const MOST_NAMED: usize = 5;
@@ -50,7 +53,7 @@ impl Drop for Keeper {
 async fn keep(place: Arc<Place>, is_lost: Arc<AtomicBool>) {
     loop {
         tokio::time::sleep(super::jittered(place.renew_every())).await;
-        match renew(&place).await {
+        match renew(Arc::clone(&place)).await {
             Ok(true) => {}
             Ok(false) => return is_lost.store(true, Ordering::Relaxed),
             Err(error) => tracing::warn!("the slot could not be renewed: {error}"),
@@ -58,8 +61,31 @@ async fn keep(place: Arc<Place>, is_lost: Arc<AtomicBool>) {
     }
 }
 
-async fn renew(place: &Place) -> Result<bool, NodeError> {
-    place.node().await?.renew().await
+async fn renew(place: Arc<Place>) -> Result<bool, NodeError> {
+    attempt(place, |node| async move { node.renew().await }).await
+}
+
+/// Lifts our cordon; false where there is no such Node any more, and so nothing to lift.
+async fn uncordon(node: &Node) -> Result<bool, NodeError> {
+    match node.uncordon().await {
+        Ok(_) => Ok(true),
+        Err(NodeError::Absent { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// One attempt, which does not take for ever.
+async fn attempt<T, F>(place: Arc<Place>, work: impl FnOnce(Node) -> F) -> Result<T, NodeError>
+where
+    F: Future<Output = Result<T, NodeError>>,
+{
+    let name = place.name.clone();
+    let attempt = async move { work(place.node().await?).await };
+    let late = |_| NodeError::Unreachable {
+        object: format!("Node {name}"),
+        why: format!("there was no answer within {} s", ATTEMPT.as_secs()),
+    };
+    tokio::time::timeout(ATTEMPT, attempt).await.map_err(late)?
 }
 
 impl Driver<'_> {
@@ -79,24 +105,66 @@ impl Driver<'_> {
     }
 
     /// Asks for the Node: who manages it, because the agent only observes where the Machine Config
-    /// Operator does. Whether there was an answer; without one, what was known stays.
+    /// Operator does. Whether there was an answer; without one, what was known before holds, and
+    /// where nothing was, the agent only observes.
     pub(super) async fn look_at_node_object(&mut self) -> bool {
         let Some(place) = self.place.clone() else {
             self.facts.observes = None;
             return false;
         };
-        match self.attend(async move { place.node().await?.manager().await }).await {
+        let answer = self.ask(place, |node| async move { node.manager().await }).await;
+        let is_reached = !matches!(answer, Err(NodeError::Unreachable { .. }));
+        match answer {
             Ok(manager) => {
-                let is_obeyed = !self.settings.kube.changes_mco_nodes;
-                self.facts.observes = manager.filter(|_| is_obeyed);
+                self.memory.is_of_mco = Some(manager.is_some());
+                self.remember();
+                self.facts.observes = manager;
                 self.tidy().await;
-                true
             }
             Err(error) => {
                 tracing::warn!("the cluster cannot be asked about this node: {error}");
-                false
+                let unknown = "nobody can say yet whether something else manages this node";
+                match self.memory.is_of_mco {
+                    Some(false) => self.facts.observes = None,
+                    _ if self.facts.observes.is_some() => {}
+                    _ => self.facts.observes = Some(unknown.to_owned()),
+                }
             }
         }
+        if self.settings.kube.changes_mco_nodes {
+            self.facts.observes = None;
+        }
+        is_reached
+    }
+
+    /// Takes the place that new settings name, unless a change is under way: what it holds is given back
+    /// where it was taken.
+    pub(super) fn move_place(&mut self) {
+        if !self.is_moving || self.memory.phase != Phase::Idle {
+            return;
+        }
+        self.is_moving = false;
+        let next = Place::of(&self.settings);
+        if self.place.as_deref() != next.as_deref() {
+            self.place = next;
+            self.is_tidy = false;
+        }
+    }
+
+    /// Before what somebody typed while the cluster cannot be asked: what waits for it is let go of, and
+    /// the node is uncordoned once it can be asked again (rule X3).
+    pub(super) async fn let_go_of_node(&mut self) {
+        let phase = &self.memory.phase;
+        let waits =
+            phase.is_pending() || matches!(phase, Phase::Awaiting { .. } | Phase::Leaving { .. });
+        if self.place.is_none() || !waits || self.look_at_node_object().await {
+            return;
+        }
+        self.memory.phase = Phase::Idle;
+        self.due = None;
+        self.is_tidy = false;
+        self.keep_slot();
+        self.remember();
     }
 
     pub(super) async fn claim(&mut self) -> Event {
@@ -114,16 +182,20 @@ impl Driver<'_> {
             obeys_brake: change.node.as_ref().is_some_and(|node| node.obeys_brake),
             is_degraded_here: self.is_degraded(),
         };
-        match self.attend(async move { place.node().await?.claim(&claim).await }).await {
+        match self.ask(place, |node| async move { node.claim(&claim).await }).await {
             Ok(Claimed::Taken) => Event::Claimed,
             Ok(Claimed::NotYet(why)) => self.not_yet(why),
-            Err(error) => self.not_yet(error.to_string()),
+            Err(error) => {
+                // It may be ours all the same.
+                self.is_tidy = false;
+                self.not_yet(error.to_string())
+            }
         }
     }
 
     pub(super) async fn cordon(&mut self) -> Event {
         let Some(place) = self.place.clone() else { return Event::Cordoned };
-        let result = self.attend(async move { place.node().await?.cordon().await }).await;
+        let result = self.ask(place, |node| async move { node.cordon().await }).await;
         self.done_or_not_yet(result, Event::Cordoned)
     }
 
@@ -132,12 +204,11 @@ impl Driver<'_> {
             return Event::Abandon(SLOT_LOST.to_owned());
         }
         let Some(place) = self.place.clone() else { return Event::Drained };
-        let drain = async move {
-            let node = place.node().await?;
+        let drain = |node: Node| async move {
             // Pods of a single node could go nowhere.
             if node.is_single_node().await? { Ok(Drained::Done) } else { node.drain().await }
         };
-        match self.attend(drain).await {
+        match self.ask(place, drain).await {
             Ok(Drained::Done) => Event::Drained,
             Ok(Drained::Remaining { pods, why }) => self.not_yet(remaining(&pods, &why)),
             Err(error) => self.not_yet(error.to_string()),
@@ -148,7 +219,7 @@ impl Driver<'_> {
     pub(super) async fn confirm_slot(&mut self) -> Option<Event> {
         self.memory.phase.change()?.node.as_ref()?;
         let place = self.place.clone()?;
-        match self.attend(async move { renew(&place).await }).await {
+        match self.attend(renew(place)).await {
             Ok(true) => None,
             Ok(false) => Some(Event::Abandon(SLOT_LOST.to_owned())),
             Err(error) => Some(self.not_yet(error.to_string())),
@@ -157,16 +228,22 @@ impl Driver<'_> {
 
     pub(super) async fn look_at_node(&mut self, sign: Option<Sign>) -> Event {
         let Some(place) = self.place.clone() else { return Event::Ready };
-        let Some(before) = sign else {
-            return match self.attend(async move { place.node().await?.sign_of_life().await }).await
-            {
-                Ok(sign) => Event::Seen(sign),
-                Err(error) => self.not_yet(error.to_string()),
-            };
+        let event = match sign {
+            None => {
+                let sign = self.ask(place, |node| async move { node.sign_of_life().await }).await;
+                sign.map(Event::Seen)
+            }
+            Some(before) => {
+                let look = |node: Node| async move { node.is_ready(&before).await };
+                self.ask(place, look).await.map(|readiness| match readiness {
+                    Readiness::Ready => Event::Ready,
+                    Readiness::NotYet(why) => self.not_yet(why),
+                })
+            }
         };
-        match self.attend(async move { place.node().await?.is_ready(&before).await }).await {
-            Ok(Readiness::Ready) => Event::Ready,
-            Ok(Readiness::NotYet(why)) => self.not_yet(why),
+        match event {
+            Ok(event) => event,
+            Err(NodeError::Absent { .. }) => Event::Abandon("the Node was deleted".to_owned()),
             Err(error) => self.not_yet(error.to_string()),
         }
     }
@@ -178,15 +255,14 @@ impl Driver<'_> {
             matches!(self.memory.phase, Phase::Leaving { ending: Ending::RolledBack(_) });
         let must_be_known = is_degraded && self.is_service && self.entered.elapsed() < KNOWN_WITHIN;
         let Some(place) = self.place.clone() else { return Event::Left };
-        let leave = async move {
-            let node = place.node().await?;
-            node.uncordon().await?;
-            if must_be_known && !node.says_degraded().await? {
+        let leave = |node: Node| async move {
+            let is_there = uncordon(&node).await?;
+            if is_there && must_be_known && !node.says_degraded().await? {
                 return Ok(false);
             }
             node.free().await.map(|()| true)
         };
-        match self.attend(leave).await {
+        match self.ask(place, leave).await {
             Ok(true) => Event::Left,
             Ok(false) => self.not_yet("the cluster is to know first that it degraded".to_owned()),
             Err(error) => self.not_yet(error.to_string()),
@@ -199,16 +275,26 @@ impl Driver<'_> {
             return;
         }
         let Some(place) = self.place.clone().filter(|_| self.is_service) else { return };
-        let leave = async move {
-            let node = place.node().await?;
-            node.uncordon().await?;
+        let leave = |node: Node| async move {
+            uncordon(&node).await?;
             node.free().await
         };
-        let result: Result<(), NodeError> = self.attend(leave).await;
-        match result {
+        match self.ask(place, leave).await {
             Ok(()) => self.is_tidy = true,
             Err(error) => tracing::debug!("nobody knows what an earlier process left: {error}"),
         }
+    }
+
+    /// One attempt on the node, while the watchdog is told that all is well.
+    async fn ask<T, F>(
+        &self,
+        place: Arc<Place>,
+        work: impl FnOnce(Node) -> F,
+    ) -> Result<T, NodeError>
+    where
+        F: Future<Output = Result<T, NodeError>>,
+    {
+        self.attend(attempt(place, work)).await
     }
 
     fn done_or_not_yet<T>(&self, result: Result<T, NodeError>, done: Event) -> Event {

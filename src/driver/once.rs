@@ -86,9 +86,14 @@ impl Driver<'_> {
     async fn work_to_the_end(&mut self) {
         let mut tries = 0;
         while let Some(due) = self.due.take() {
-            let is_draining = matches!(self.memory.phase, Phase::Draining(_));
-            tries += u32::from(!is_draining);
-            if tries > MOST_TRIES {
+            let most = match self.memory.phase {
+                Phase::Draining(_) => u32::MAX,
+                // A kubelet may take ten seconds to give a sign of life.
+                Phase::Awaiting { .. } => 4 * MOST_TRIES,
+                _ => MOST_TRIES,
+            };
+            tries += 1;
+            if tries > most {
                 return self.abandon("this command does not wait any longer").await;
             }
             tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;

@@ -46,7 +46,7 @@ impl Driver<'_> {
             Some(Kind::Apply) => match self.judged.take() {
                 Some(judged) => self.session.apply(judged.request()),
                 // Begun by an earlier process, and undone by the journal.
-                None => return Event::NotChanged("the documents are to be read again".to_owned()),
+                None => return Event::Abandon("the documents are to be read again".to_owned()),
             },
             Some(Kind::Heal) => self.heal(),
             Some(Kind::Rollback) => self.session.rollback(None).map(Option::unwrap_or_default),

@@ -1,5 +1,6 @@
 //! This host's place in its cluster: the way to the API, and the Node there.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::settings::{Settings, SourceName};
 
 /// The place of a host that is a node of a cluster.
 pub struct Place {
+    kubeconfig: Option<PathBuf>,
     /// The way to the API.
     pub cluster: Arc<Cluster>,
     /// The name of the Node.
@@ -16,6 +18,14 @@ pub struct Place {
     settings: NodeSettings,
     /// The Node, as it was reached last.
     last: Mutex<Option<Node>>,
+}
+
+/// Whether two are one and the same.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |place: &Self| (place.kubeconfig.clone(), place.name.clone());
+        parts(self) == parts(other) && self.settings == other.settings
+    }
 }
 
 impl Place {
@@ -27,6 +37,7 @@ impl Place {
             settings.order.contains(&SourceName::Kube) || settings.kube.kubeconfig.is_some();
         let name = Some(settings.node_name()).filter(|name| is_node && !name.is_empty())?;
         Some(Arc::new(Self {
+            kubeconfig: settings.kube.kubeconfig.clone(),
             cluster: Arc::new(Cluster::new(settings.kube.kubeconfig.clone())),
             name,
             settings: settings.node.clone(),

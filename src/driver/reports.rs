@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::Url;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,7 +13,7 @@ use crate::report;
 use crate::report::kube::Reporter;
 use crate::settings::Report;
 
-/// How long the last word to a cluster may take.
+/// How long the last word may take.
 const LAST_WORD: Duration = Duration::from_secs(6);
 
 /// The tasks, and what each was begun with.
@@ -82,12 +83,12 @@ impl Reports {
         std::future::pending().await
     }
 
-    /// Lets the cluster hear the last word; the driver, who has it, is gone.
+    /// Lets all hear the last word; the driver, who has it, is gone.
     pub(super) async fn end(self) {
-        if let Some(cluster) = self.cluster {
-            // A cluster that does not listen is told nothing.
-            let _ = tokio::time::timeout(LAST_WORD, cluster.task).await;
-        }
+        let http = self.http.map(|(_, _, task)| task);
+        let tasks = http.into_iter().chain(self.cluster.map(|cluster| cluster.task));
+        // Who does not listen is told nothing.
+        let _ = tokio::time::timeout(LAST_WORD, join_all(tasks)).await;
     }
 
     fn follow_http(&mut self, driver: &Driver<'_>) {

@@ -27,9 +27,13 @@ impl Driver<'_> {
     pub async fn answer(&mut self, request: Request) -> Answer {
         tracing::info!(?request, "a request");
         let result = match request {
-            Request::Apply { accept_lockout } => {
-                self.settle(Asking { accepts_lock_out: accept_lockout, ..TYPED }).await;
-                Ok(self.outcome_in_words())
+            Request::Apply { accept_lockout, retry } => {
+                self.let_go_of_node().await;
+                let asking =
+                    Asking { accepts_lock_out: accept_lockout, is_typed: true, is_retry: retry };
+                let lifted = if retry { self.session.lift_hold() } else { Ok(()) };
+                self.settle(asking).await;
+                lifted.map(|()| self.outcome_in_words())
             }
             Request::Rollback => self.step_back(Kind::Rollback).await,
             Request::Revert => {
@@ -39,7 +43,7 @@ impl Driver<'_> {
             Request::Hold => Ok(self.hold(true).await),
             Request::Release => {
                 let answer = self.hold(false).await;
-                self.settle(TYPED).await;
+                self.settle(Asking::default()).await;
                 Ok(answer)
             }
             Request::ResetSource { name } => self.reset_source(name).await,
@@ -48,7 +52,7 @@ impl Driver<'_> {
                 self.facts.ending = None;
                 match self.session.lift_hold() {
                     Ok(()) => {
-                        self.settle(Asking { is_retry: true, ..TYPED }).await;
+                        self.settle(Asking { is_retry: true, ..Asking::default() }).await;
                         Ok(self.outcome_in_words())
                     }
                     Err(error) => Err(error),
@@ -64,6 +68,10 @@ impl Driver<'_> {
         if self.memory.retried.as_ref() == Some(&name) {
             return;
         }
+        if !self.memory.phase.is_open() {
+            self.deferred_retry = Some(name);
+            return;
+        }
         self.memory.retried = Some(name);
         self.remember();
         self.answer(Request::Retry).await;
@@ -74,6 +82,7 @@ impl Driver<'_> {
         if self.memory.phase.is_pending() {
             self.abandon("somebody wants to go back").await;
         }
+        self.let_go_of_node().await;
         if !self.memory.phase.is_open() {
             return Ok(busy());
         }
@@ -86,6 +95,9 @@ impl Driver<'_> {
             return Ok(Answer { ok: true, message });
         };
         let wish = self.change_to(kind, &files).await?;
+        if !self.is_free_for(&wish).await {
+            return Ok(busy());
+        }
         self.begin(wish).await;
         let answer = self.ending_in_words();
         if self.is_service {
@@ -126,7 +138,7 @@ impl Driver<'_> {
         if let Source::Feeds(feeds) = &mut self.source {
             feeds.reset(self.root, name)?;
         }
-        self.settle(TYPED).await;
+        self.settle(Asking::default()).await;
         let message = format!("forgotten: which serials the source {} gave", name.word());
         Ok(Answer { ok: true, message })
     }

@@ -11,7 +11,6 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use super::control::{self, Asked};
 use super::engine::runtime_of;
 use super::listen::Served;
-use super::place::Place;
 use super::reports::Reports;
 use super::watch::{Wake, Watch};
 use super::{Driver, Feeds, Source, jittered};
@@ -159,8 +158,8 @@ fn reload(
             let old = std::mem::replace(&mut driver.source, Source::Nowhere);
             driver.source = service.source(&settings, waking, Some(old));
             driver.runtime = runtime_of(driver.root, &settings);
-            driver.place = Place::of(&settings);
             *times = Times::new(&settings);
+            driver.is_moving = true;
             driver.settings = settings;
             driver.facts.settings = None;
             tracing::info!("the settings were read again");
@@ -195,7 +194,7 @@ impl Driver<'_> {
             self.waiting = None;
             let action = self.step(Event::Due);
             self.perform(action).await;
-            self.look_after(times);
+            self.look_after(times).await;
         }
         if times.heal.is_some_and(|heal| heal <= now) {
             times.heal = None;
@@ -210,8 +209,12 @@ impl Driver<'_> {
     }
 
     /// A change that was waited for has ended: another may be due, or the same one later again.
-    fn look_after(&mut self, times: &mut Times) {
+    async fn look_after(&mut self, times: &mut Times) {
         if self.memory.phase != Phase::Idle {
+            return;
+        }
+        if let Some(name) = self.deferred_retry.take() {
+            self.retry_for(name).await;
             return;
         }
         if self.goes_on() || std::mem::take(&mut times.is_missed) {

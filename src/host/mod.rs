@@ -16,4 +16,4 @@ pub use root::{Node, Root};
 pub use snapshot::{CertsDir, HostCerts, Snapshot};
 pub use static_pods::static_pods;
 pub use walk::Listing;
-pub use write::Owner;
+pub use write::{Durable, Owner};

@@ -39,6 +39,15 @@ impl Owner {
     }
 }
 
+/// What is to become durable.
+#[derive(Debug)]
+pub enum Durable<'a> {
+    /// The content of a file that is open.
+    Content(&'a Path, File),
+    /// The names in a directory.
+    Names(&'a Path),
+}
+
 impl Root {
     /// Creates a file that must not exist yet, and makes its content durable.
     ///
@@ -57,7 +66,8 @@ impl Root {
 
     /// As [`Root::create`], with the extended attributes of the file `like`: a SELinux label, an
     /// access list. Those that cannot be set come back, each with why. To make the content durable
-    /// is left to [`Root::sync_all`].
+    /// is left to [`Root::sync_all`]: the file comes back open, because its mode or its owner may keep
+    /// this process from opening it again, and only who has it open is told of a late error.
     ///
     /// # Errors
     /// As [`Root::create`].
@@ -68,9 +78,10 @@ impl Root {
         mode: u32,
         owner: Owner,
         like: &Path,
-    ) -> Result<Vec<HostError>, HostError> {
+    ) -> Result<(File, Vec<HostError>), HostError> {
         let file = self.create_new(path, bytes, mode, owner)?;
-        Ok(self.copy_attributes(like, &file))
+        let unkept = self.copy_attributes(like, &file);
+        Ok((file, unkept))
     }
 
     /// Gives `file` the extended attributes of the regular file at `like`.
@@ -248,14 +259,14 @@ impl Root {
         }
     }
 
-    /// As [`Root::sync`], many paths at once, in threads: what waits for the disk together is made
-    /// durable together, in little more time than one of them takes alone.
+    /// As [`Root::sync`], much at once, in threads: what waits for the disk together is made
+    /// durable together, in little more time than one of it takes alone.
     ///
     /// # Errors
     /// As [`Root::sync`], one of them where several fail.
-    pub fn sync_all(&self, paths: &[&Path]) -> Result<(), HostError> {
-        let sync = |paths: &[&Path]| paths.iter().try_for_each(|path| self.sync(path));
-        let mut parts = paths.chunks(paths.len().div_ceil(SYNCS_AT_ONCE).max(1));
+    pub fn sync_all(&self, all: &[Durable<'_>]) -> Result<(), HostError> {
+        let sync = |part: &[Durable<'_>]| part.iter().try_for_each(|one| self.sync_one(one));
+        let mut parts = all.chunks(all.len().div_ceil(SYNCS_AT_ONCE).max(1));
         let ours = parts.next().unwrap_or_default();
         thread::scope(|scope| {
             let spawn = |part| {
@@ -271,6 +282,15 @@ impl Root {
                 })
             })
         })
+    }
+
+    fn sync_one(&self, one: &Durable<'_>) -> Result<(), HostError> {
+        match one {
+            Durable::Content(path, file) => {
+                fsync(file).map_err(|errno| HostError::new("sync", path, errno))
+            }
+            Durable::Names(directory) => self.sync(directory),
+        }
     }
 
     /// The deepest directory on the way to the file `path` that exists, and those below it

@@ -24,6 +24,12 @@ fn proceed(change: Change) -> (Phase, Action) {
 /// Another change takes the place of one that the engine does not bear: a slot and a cordon are kept,
 /// and nothing is drained first, because the engine is not to fail for longer.
 fn take_over(change: Change, mut next: Change) -> (Phase, Action) {
+    // That the engine fails is this sequence's doing, and what it took down is to be up again (rule H5).
+    next.was_failing = change.was_failing;
+    next.tell = next.tell.or(change.tell).or(Some(Tell::Restart));
+    let lost = change.dependents.into_iter().filter(|unit| !next.dependents.contains(unit));
+    let lost: Vec<String> = lost.collect();
+    next.dependents.extend(lost);
     match change.node {
         None => begin(next),
         Some(held) => {
@@ -81,16 +87,14 @@ pub(super) fn claiming(change: Change, event: Event) -> (Phase, Action) {
 pub(super) fn cordoning(change: Change, event: Event) -> (Phase, Action) {
     match event {
         Event::Due => (Phase::Cordoning(change), Action::Cordon),
-        Event::Cordoned if change.node.as_ref().is_some_and(|node| node.drain.is_some()) => {
-            (Phase::Draining(change), Action::Drain)
-        }
+        Event::Cordoned if is_drained(&change) => (Phase::Draining(change), Action::Drain),
         Event::Cordoned => proceed(change),
         Event::NotYet { after, .. } => (Phase::Cordoning(change), Action::Wait(pace(after))),
         Event::Abandon(why) => leave(Ending::Abandoned(why)),
-        Event::Begin(next) if next.node.is_some() => {
+        Event::Begin(next) if is_same(&change, &next) => {
             (Phase::Cordoning(lifted(&change, next)), Action::Cordon)
         }
-        // It disturbs nobody: no slot, no cordon.
+        // It disturbs nobody, or has to ask for a slot of its own (rule K1).
         Event::Begin(_) => leave(Ending::Abandoned("another change is to be made".to_owned())),
         _ => (Phase::Cordoning(change), Action::Nothing),
     }
@@ -105,9 +109,22 @@ pub(super) fn draining(change: Change, event: Event) -> (Phase, Action) {
             leave(Ending::NotDrained(why))
         }
         Event::NotYet { after, .. } => (Phase::Draining(change), Action::Wait(pace(after))),
+        // It goes on: a look is no reason for its time to begin anew.
+        Event::Begin(next) if is_same(&change, &next) && is_drained(&next) => {
+            (Phase::Draining(lifted(&change, next)), Action::Drain)
+        }
         Event::Abandon(_) | Event::Begin(_) => cordoning(change, event),
         _ => (Phase::Draining(change), Action::Nothing),
     }
+}
+
+/// Whether a change that a look asks for is the one that waits for the node.
+fn is_same(change: &Change, next: &Change) -> bool {
+    next.node.is_some() && next.kind == change.kind && next.target == change.target
+}
+
+fn is_drained(change: &Change) -> bool {
+    change.node.as_ref().is_some_and(|node| node.drain.is_some())
 }
 
 /// A change that was asked for in spite of the brake is still asked for so when it is looked at again.
@@ -125,8 +142,10 @@ pub(super) fn changing(change: Change, event: Event) -> (Phase, Action) {
         Event::Changed => changed(change),
         Event::NotChanged(why) => end(change, Ending::NotChanged(why)),
         Event::Due => (Phase::Changing(change), Action::Change),
-        // The slot could not be renewed before the first write.
-        Event::NotYet { after, .. } => (Phase::Changing(change), Action::Wait(pace(after))),
+        // The slot could not be renewed before the first write: other documents may come meanwhile.
+        Event::NotYet { after, .. } if change.node.is_some() => {
+            (Phase::Cordoning(change), Action::Wait(pace(after)))
+        }
         Event::Abandon(why) => end(change, Ending::Abandoned(why)),
         _ => (Phase::Changing(change), Action::Nothing),
     }

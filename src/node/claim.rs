@@ -104,17 +104,21 @@ impl Node {
     /// # Errors
     /// The API server cannot be asked.
     pub async fn renew(&self) -> Result<bool, NodeError> {
-        let mut has_one = false;
-        for lease in self.ours().await? {
-            let renewed = lease::renewed_at(lease, Timestamp::now());
-            match self.replace(&renewed).await {
-                Ok(()) => has_one = true,
-                // Somebody has taken it since it was read.
-                Err(NodeError::Conflict { .. } | NodeError::Absent { .. }) => {}
+        let mut tries = 1;
+        loop {
+            let renewed = self.ours().await?.into_iter();
+            let renewed: Vec<_> =
+                renewed.map(|lease| lease::renewed_at(lease, Timestamp::now())).collect();
+            match try_join_all(renewed.iter().map(|lease| self.replace(lease))).await {
+                // It was written to since it was read, by another task of this agent or by somebody else:
+                // a new look tells whose it is.
+                Err(NodeError::Conflict { .. } | NodeError::Absent { .. }) if tries < TRIES => {
+                    tries += 1;
+                }
+                Ok(_) => return Ok(!renewed.is_empty()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(has_one)
     }
 
     /// Frees the slot, if this node has one.

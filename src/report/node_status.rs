@@ -65,7 +65,11 @@ impl NodeImageConfigStatus {
 /// way went to, else what the documents mean.
 #[must_use]
 pub fn degraded_on(status: &Status) -> Option<&Digests> {
-    status.condition("Degraded").filter(|condition| condition.status == Truth::True)?;
+    let degraded = status.condition("Degraded").filter(|found| found.status == Truth::True)?;
+    if ["Contested", "WrongSettings", "EngineFailing"].contains(&degraded.reason.as_str()) {
+        // Not the fault of what was read last, which may be what mends it.
+        return status.applied.as_ref();
+    }
     let under_way = status.last_change.as_ref().filter(|change| change.ending.is_none());
     under_way.and_then(|change| change.target.as_ref()).or(status.observed.as_ref())
 }

@@ -12,7 +12,7 @@ use crate::decode::SourceFile;
 use crate::host::Root;
 
 /// What is known of a source.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The last good documents.
     pub documents: Vec<SourceFile>,

@@ -89,7 +89,7 @@ fn x1_status_says_when_no_agent_runs() {
     let yaml = serving.host.run(&["status", "-o", "yaml"]).exits(2);
     assert!(yaml.out.contains("phase: Idle"), "{}", yaml.out);
     serving.ask("hold").exits(1);
-    assert_eq!(Host::new().run(&["status"]).code, 1);
+    assert_eq!(Host::new().run(&["status"]).code, 2);
 }
 
 #[test]

@@ -103,13 +103,9 @@ impl Follower {
         let keys = self.keys()?;
         let known = self.known(keys.as_ref());
         let (answer, waits) = self.fetch(self.client.url().clone(), &known, LIMIT).await?;
-        let Answer::Body { bytes, etag, last_modified } = answer else {
+        let Some(bundle) = self.bundle(answer) else {
             return if known.is_empty() { Err(unasked().into()) } else { Ok(waits) };
         };
-        let mut validators = BTreeMap::from([("url".to_owned(), self.client.url().to_string())]);
-        validators.extend(etag.map(|etag| ("etag".to_owned(), etag)));
-        validators.extend(last_modified.map(|date| ("last-modified".to_owned(), date)));
-        let bundle = Bundle { bytes, validators };
         match keys {
             None => self.take(bundle, None)?,
             Some((keys, digest)) => {
@@ -119,6 +115,20 @@ impl Follower {
             }
         }
         Ok(waits)
+    }
+
+    /// What an answer brings, with what tells it from others; none where nothing has changed.
+    fn bundle(&self, answer: Answer) -> Option<Bundle> {
+        let Answer::Body { bytes, etag, last_modified } = answer else { return None };
+        let mut validators = BTreeMap::from([("url".to_owned(), self.place())]);
+        validators.extend(etag.map(|etag| ("etag".to_owned(), etag)));
+        validators.extend(last_modified.map(|date| ("last-modified".to_owned(), date)));
+        Some(Bundle { bytes, validators })
+    }
+
+    /// What tells the URL from others: not the URL itself, in which there may be a secret.
+    fn place(&self) -> String {
+        sha256(self.client.url().as_str().as_bytes())
     }
 
     /// The keys of the settings, and the digest of their file.
@@ -137,7 +147,7 @@ impl Follower {
     /// another place, or by other keys.
     fn known(&self, keys: Option<&(Keys, String)>) -> BTreeMap<String, String> {
         let known = &self.kept.notes.validators;
-        let is_same = known.get("url").map(String::as_str) == Some(self.client.url().as_str())
+        let is_same = known.get("url") == Some(&self.place())
             && known.get("keys") == keys.map(|(_, digest)| digest);
         if is_same { known.clone() } else { BTreeMap::new() }
     }
@@ -165,7 +175,8 @@ impl Follower {
             let prefer = HeaderName::from_static("prefer");
             request = request.header(prefer, format!("wait={}", wait.as_secs()));
         }
-        read(request, patience, wait, limit).await
+        let (answer, waits) = read(request, patience, wait, limit).await?;
+        Ok((answer, waits && !wait.is_zero()))
     }
 
     /// The bundle with who signed it. One that does not fit its signature is fetched once more,
@@ -177,12 +188,11 @@ impl Follower {
         }
         let url = self.client.url().clone();
         let (answer, _) = self.fetch(url, &BTreeMap::new(), LIMIT).await?;
-        let Answer::Body { bytes, .. } = answer else {
-            return Err(unasked().into());
-        };
+        // What it is known by goes with its bytes: the two answers may be of two servers.
+        let Some(bundle) = self.bundle(answer) else { return Err(unasked().into()) };
         let signature = self.signature().await?;
-        let signer = keys.signer(&bytes, &signature)?.to_owned();
-        Ok((Bundle { bytes, ..bundle }, signer))
+        let signer = keys.signer(&bundle.bytes, &signature)?.to_owned();
+        Ok((bundle, signer))
     }
 
     /// The signature beside the bundle.
@@ -220,6 +230,9 @@ impl Follower {
         };
         let notes = Notes { revision: Some(revision), validators: bundle.validators, serials };
         let kept = Kept { documents, notes };
+        if kept == self.kept {
+            return Ok(());
+        }
         // What cannot be kept is not obeyed: after a restart it would be gone.
         self.store
             .save(&kept)
