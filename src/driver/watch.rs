@@ -21,6 +21,8 @@ pub struct Watch {
     watcher: RecommendedWatcher,
     /// Each with what tells whether it is still the same directory.
     watched: BTreeMap<PathBuf, (u64, u64)>,
+    /// Those that cannot be watched, so that it is said once.
+    refused: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl Watch {
@@ -36,7 +38,7 @@ impl Watch {
                 let _ = wakes.send(wake);
             }
         })?;
-        Ok(Self { watcher, watched: BTreeMap::new() })
+        Ok(Self { watcher, watched: BTreeMap::new(), refused: BTreeMap::new() })
     }
 
     /// Watches what can change `paths`: each directory among them, the one that each is in, and
@@ -64,10 +66,14 @@ impl Watch {
                 Ok(()) => {
                     self.watched.insert(path, identity);
                 }
-                Err(error) => tracing::warn!(
-                    path = %path.display(),
-                    "cannot watch a directory, so changes in it show at the next recheck only: {error}"
-                ),
+                Err(_) if self.refused.get(&path) == Some(&identity) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        path = %path.display(),
+                        "cannot watch a directory, so changes in it show at the next recheck only: {error}"
+                    );
+                    self.refused.insert(path, identity);
+                }
             }
         }
     }
