@@ -121,6 +121,11 @@ impl Driver<'_> {
                 self.facts.observes = manager;
                 self.tidy().await;
             }
+            // It has not joined yet: whatever managed it would be known by it.
+            Err(NodeError::Absent { .. }) if self.memory.is_of_mco != Some(true) => {
+                self.facts.observes = None;
+                self.tidy().await;
+            }
             Err(error) => {
                 tracing::warn!("the cluster cannot be asked about this node: {error}");
                 let unknown = "nobody can say yet whether something else manages this node";

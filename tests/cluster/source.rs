@@ -330,6 +330,7 @@ fn d5_an_api_server_that_is_lost_changes_nothing() {
     proxy.drop_connections();
     put_image(&cluster, &blocking("c.io"));
     agent.until_verdict("c.io/x:1", "rejected");
+    agent.until("the other", || agent.status()["applied"] != applied);
     put_image(&cluster, &blocking("a.io"));
     agent.until("as before", || agent.status()["applied"] == applied);
     // It dies, and is there again, with its history forgotten.
