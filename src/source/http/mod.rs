@@ -114,7 +114,9 @@ impl Follower {
                 self.take(bundle, Some(&signer))?;
             }
         }
-        Ok(waits)
+        // It can only wait for something new if it can be told what we have.
+        let known = &self.kept.notes.validators;
+        Ok(waits && (known.contains_key("etag") || known.contains_key("last-modified")))
     }
 
     /// What an answer brings, with what tells it from others; none where nothing has changed.
@@ -175,8 +177,7 @@ impl Follower {
             let prefer = HeaderName::from_static("prefer");
             request = request.header(prefer, format!("wait={}", wait.as_secs()));
         }
-        let (answer, waits) = read(request, patience, wait, limit).await?;
-        Ok((answer, waits && !wait.is_zero()))
+        read(request, patience, wait, limit).await
     }
 
     /// The bundle with who signed it. One that does not fit its signature is fetched once more,
