@@ -1,7 +1,7 @@
 //! Documents from a cluster's API: its objects are watched, and given on as the files that they would
 //! be (rules D5, D7).
 //!
-//! Each kind has a task of its own that watches it ([`watch`]); [`seen`] says, as a pure value, what
+//! Each kind has a task of its own that watches it (`watch`); `seen` says, as a pure value, what
 //! all of them together mean; the loop here waits until it is quiet and gives that on.
 
 mod kinds;
