@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Long enough for a busy machine; what goes well takes a fraction of it.
-pub const SOON: Duration = Duration::from_secs(60);
+/// Long enough for a busy machine, and for a connection that has fallen silent to be given up and tried anew,
+/// which takes a minute; what goes well takes a fraction of it.
+pub const SOON: Duration = Duration::from_secs(180);
 
 /// Asks until it is so.
 #[track_caller]
