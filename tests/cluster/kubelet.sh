@@ -29,6 +29,8 @@ done
 setpriv --pdeathsig KILL unshare -m -p --fork --kill-child --mount-proc --propagation private bash -ec '
     # Pods mount what the host shares.
     mount --make-rshared /
+    # Where the kubelet leaves links.
+    mount -t tmpfs tmpfs /var/log
     containerd -c containerd.toml --address "$1/containerd.sock" >containerd.log 2>&1 &
     until [ -S "$1/containerd.sock" ]; do sleep 0.1; done
     exec kubelet --config kubelet.yaml --kubeconfig kubeconfig --root-dir "$1/kubelet" \

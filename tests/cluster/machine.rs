@@ -62,14 +62,25 @@ impl Machine {
         format!("{}/{name}", self.registry)
     }
 
-    /// The end of what containerd and the kubelet said.
+    /// Where its registry keeps what was pushed.
+    pub fn images(&self) -> PathBuf {
+        self.dir.path().join("registry")
+    }
+
+    /// The end of what containerd, the kubelet and the pods said.
     pub fn said(&self) -> String {
         let log = |name: &str| {
             let text = fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             lines[lines.len().saturating_sub(15)..].join("\n")
         };
-        format!("{}\n{}", log("containerd.log"), log("kubelet.log"))
+        let pods = Command::new("sh")
+            .args(["-c", "cd \"$0\" && tail -n 30 */*/*.log"])
+            .arg(self.dir.path().join("pods"))
+            .output()
+            .unwrap();
+        let pods = String::from_utf8_lossy(&pods.stdout).into_owned();
+        format!("{}\n{}\n{pods}", log("containerd.log"), log("kubelet.log"))
     }
 }
 
@@ -137,7 +148,7 @@ fn serve_registry(dir: &Path, address: &str) -> Process {
 fn push(layout: &str, image: &str) {
     let (layout, image) = (format!("oci:{layout}"), format!("docker://{image}"));
     let skopeo = || {
-        let flags = ["copy", "--insecure-policy", "--dest-tls-verify=false"];
+        let flags = ["copy", "--insecure-policy", "--preserve-digests", "--dest-tls-verify=false"];
         Command::new("skopeo").args(flags).args([&layout, &image]).output().unwrap()
     };
     let mut said = String::new();
@@ -244,6 +255,7 @@ fn write_kubelet(dir: &Path) {
         "containerRuntimeEndpoint": format!("unix://{}/containerd.sock", dir.display()),
         "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": true}},
         "localStorageCapacityIsolation": false,
+        "podLogsDir": dir.join("pods"),
         "evictionHard": {
             "memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%",
             "nodefs.inodesFree": "0%",

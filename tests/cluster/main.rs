@@ -31,16 +31,21 @@ mod admission;
 mod agent;
 mod api;
 mod cluster;
+mod daemonset;
 mod engine;
 #[path = "../runtime_support/mod.rs"]
 mod fake;
 mod harness;
+#[path = "../systemd/host.rs"]
+mod host;
 #[path = "../pulls/image.rs"]
 mod image;
 mod machine;
 mod manifests;
 mod node;
 mod objects;
+#[path = "../systemd/peer.rs"]
+mod peer;
 mod process;
 mod proxy;
 mod report;

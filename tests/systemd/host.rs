@@ -115,11 +115,17 @@ impl Files {
     }
 
     pub fn boot(&self) -> Host {
+        self.boot_with("")
+    }
+
+    /// The same with more arguments for systemd-nspawn.
+    pub fn boot_with(&self, arguments: &str) -> Host {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/host.sh");
         let mut machine = Command::new("bash")
             .arg(script)
             .arg(self.0.path())
             .arg(peer::PACKAGES)
+            .env("NSPAWN_ARGUMENTS", arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -4,6 +4,7 @@
 # usage: host.sh FILES [PACKAGE,...]
 #   FILES    a tree that is copied over the root file system
 #   PACKAGE  packages of Debian that are there as well
+# env: NSPAWN_ARGUMENTS    more for systemd-nspawn
 set -euo pipefail
 files=$1 packages=${2:-}
 lower=${XDG_CACHE_HOME:-$HOME/.cache}/image-config-agent/systemd-rootfs-2${packages:++${packages//,/+}}
@@ -52,7 +53,7 @@ setpriv --pdeathsig KILL unshare -m -p --fork --kill-child --mount-proc --propag
     mount -t overlay overlay -o "lowerdir=$lower,upperdir=$scratch/overlay/upper,workdir=$scratch/overlay/work" "$root"
     cp -a "$files/." "$root/"
     exec systemd-nspawn -q -D "$root" --boot --register=no --keep-unit --machine="$name" \
-        --console=read-only --private-network --link-journal=no' </dev/null >"$scratch/console.log" 2>&1 &
+        --console=read-only --private-network --link-journal=no ${NSPAWN_ARGUMENTS:-}' </dev/null >"$scratch/console.log" 2>&1 &
 outer=$!
 
 # unshare > systemd-nspawn > systemd
