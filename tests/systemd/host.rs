@@ -161,6 +161,11 @@ pub fn image(sources: &Value) -> Value {
 }
 
 impl Host {
+    /// A namespace of the machine's.
+    pub fn namespace(&self, kind: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/{kind}", self.init))
+    }
+
     /// A command inside.
     pub fn run(&self, command: &[&str]) -> Said {
         self.run_with(command, b"")

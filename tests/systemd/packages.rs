@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::{Files, Host, POLICY, REGISTRIES, blocking};
+use crate::network;
 
 /// The two versions that `tests/run systemd` builds.
 fn package(version: &str, kind: &str) -> PathBuf {
@@ -113,6 +114,32 @@ fn h11_the_deb_installs_upgrades_downgrades_and_goes() {
 #[test]
 fn h11_the_rpm_installs_upgrades_downgrades_and_goes() {
     life(&RPM);
+}
+
+/// Its sandbox lets it reach the endpoint, whose name either build resolves: by DNS, and by /etc/hosts.
+#[test]
+fn h11_the_service_of_a_package_follows_an_endpoint_by_its_name() {
+    for manager in [&DPKG, &RPM] {
+        let host = manager.machine();
+        network::resolve(&host, "config.example");
+        network::serve(&host, blocking("a.test").to_string());
+        let settings = "[source]\norder = ['endpoint']\n[endpoint]\nallow_http = true\n";
+        let url = |name| format!("{settings}url = 'http://{name}:{}/'\n", network::PORT);
+        host.write("/etc/resolv.conf", "nameserver 127.0.0.1\n");
+        host.write("/etc/hosts", "127.0.0.1 hosts.example\n");
+        host.write("/etc/image-config-agent/config.d/10-tests.toml", url("config.example"));
+        manager.run(&host, manager.install, "0.1.0");
+        host.converges();
+        assert!(host.text(REGISTRIES).contains("a.test"));
+
+        host.write("/etc/image-config-agent/config.d/10-tests.toml", url("nowhere.example"));
+        host.systemctl("reload", "image-config-agent");
+        host.until("no such name", || host.condition("SourceReady").0 == "False");
+
+        host.write("/etc/image-config-agent/config.d/10-tests.toml", url("hosts.example"));
+        host.systemctl("reload", "image-config-agent");
+        host.converges();
+    }
 }
 
 #[test]

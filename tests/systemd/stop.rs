@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::host::{Host, REGISTRIES, blocking, running};
+use crate::host::{Files, Host, REGISTRIES, blocking, running};
+use crate::peer;
 
 /// The unit is stopped while the change is in `phase`; it stops well.
 #[track_caller]
@@ -63,6 +64,26 @@ fn h10_a_stop_while_the_engine_is_told_of_the_old_files() {
     host.documents(&blocking("evil.test"));
     stop_in(&host, "Retelling");
     is_undone(&host);
+}
+
+/// What a reload that nothing confirms has begun, a restart ends.
+#[test]
+fn h10_a_stop_while_a_reload_waits_to_be_confirmed() {
+    let files = Files::new();
+    files.settings("runtime.action = 'reload'\nruntime.reload_seconds = 4");
+    peer::with_flags(&files, "--log /var/log/crio.log");
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "kubelet", "image-config-agent"]);
+    host.converges();
+    let crio = host.invocation("crio");
+    let reloads = || host.text("/var/log/crio.log").matches("Applied new registry").count();
+    let before = reloads();
+    host.documents(&blocking("b.test"));
+    host.until("the reload", || reloads() > before);
+    assert_eq!(host.invocation("crio"), crio, "the restart comes later");
+    stop_in(&host, "Telling");
+    is_done(&host, &crio);
 }
 
 #[test]
