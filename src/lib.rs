@@ -24,4 +24,5 @@ pub mod report;
 pub mod runtime;
 pub mod settings;
 pub mod source;
+pub mod waits;
 pub mod wish;

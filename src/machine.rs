@@ -213,15 +213,6 @@ pub enum Ending {
 /// A reason that may pass by itself gets so many tries before it counts as lasting (rule H5).
 const TRIES: u32 = 3;
 
-/// The longest wait between two tries.
-const LONGEST: Duration = Duration::from_secs(300);
-
-/// How long to wait after so many tries, without the jitter: 2 s, doubled each time.
-#[must_use]
-pub fn backoff(tries: u32) -> Duration {
-    Duration::from_secs(2).saturating_mul(1 << tries.min(10)).min(LONGEST)
-}
-
 /// How long to wait until a step is tried again that the cluster has not let be done for so long,
 /// without the jitter: a quarter of that time, from 2 s to 30 s.
 #[must_use]

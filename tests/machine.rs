@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use image_config_agent::machine::{Action, Change, Ending, Event, Kind, Phase, backoff};
+use image_config_agent::machine::{Action, Change, Ending, Event, Kind, Phase};
 use image_config_agent::plan::Tell;
+use image_config_agent::waits::backoff;
 
 const KINDS: [Kind; 5] = [Kind::Apply, Kind::Heal, Kind::Rollback, Kind::Revert, Kind::Restart];
 

@@ -6,9 +6,6 @@ use super::parse::parse;
 use super::value::Value;
 use crate::model::{Finding, Findings, Origin, Severity};
 
-/// The most that is read of one file, in bytes.
-pub const MAX_FILE_BYTES: usize = 16 << 20;
-
 /// A file of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {

@@ -20,7 +20,8 @@ use crate::model::config::HostnameOrigin;
 use crate::model::reference::is_domain;
 use crate::model::{ClusterConfig, Finding, Findings, Origin, Reference, Severity};
 
-pub use document::{Document, MAX_FILE_BYTES, SourceFile};
+pub use document::{Document, SourceFile};
+pub use parse::MAX_FILE_BYTES;
 pub use pod::{PodImages, pod_images};
 use walk::Walk;
 

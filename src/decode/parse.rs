@@ -3,9 +3,11 @@
 
 use serde_saphyr::{Error, Options};
 
-use super::document::MAX_FILE_BYTES;
 use super::value::Value;
 use super::yaml::read_plain;
+
+/// The most that is read of one file, in bytes.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// The values in a file, or what is wrong with it.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Value<'_>>, String> {

@@ -36,13 +36,14 @@ pub use service::{Service, ServiceError, run};
 
 use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session};
 use crate::host::Root;
-use crate::machine::{Action, Change, Ending, Event, Kind, Phase, backoff};
+use crate::machine::{Action, Change, Ending, Event, Kind, Phase};
 use crate::model::{Digests, Finding};
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::metrics::Counts;
 use crate::report::{EngineState, Facts, LastChange, SourceStatus, Status, Waiting};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
+use crate::waits::backoff;
 use crate::wish::Wish;
 use engine::runtime_of;
 pub use feeds::Feeds;
@@ -441,9 +442,4 @@ fn waiting(what: &str, time: Duration) -> Option<Waiting> {
 
 fn milliseconds(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Up to a fifth more, so that hosts do not move in step.
-pub(crate) fn jittered(time: Duration) -> Duration {
-    time.saturating_add(time.mul_f64(fastrand::f64() * 0.2))
 }

@@ -52,7 +52,7 @@ impl Drop for Keeper {
 /// An API server that is away for a while loses no slot: nobody else can take it meanwhile.
 async fn keep(place: Arc<Place>, is_lost: Arc<AtomicBool>) {
     loop {
-        tokio::time::sleep(super::jittered(place.renew_every())).await;
+        tokio::time::sleep(crate::waits::jittered(place.renew_every())).await;
         match renew(Arc::clone(&place)).await {
             Ok(true) => {}
             Ok(false) => return is_lost.store(true, Ordering::Relaxed),

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::engine::tell_and_start;
-use super::{Driver, jittered, milliseconds, waiting};
+use super::{Driver, milliseconds, waiting};
 use crate::apply::{Applied, ApplyError, Outcome, drift};
 use crate::machine::{Action, Ending, Event, Kind, Phase};
 use crate::plan::Tell;
 use crate::report::EngineState;
 use crate::runtime::Confirmation;
+use crate::waits::jittered;
 
 impl Driver<'_> {
     /// Performs an action and all that follow from it, until one is to wait or the change ends.

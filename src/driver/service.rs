@@ -13,12 +13,13 @@ use super::engine::runtime_of;
 use super::listen::Served;
 use super::reports::Reports;
 use super::watch::{Wake, Watch};
-use super::{Driver, Feeds, Source, jittered};
+use super::{Driver, Feeds, Source};
 use crate::apply::{ApplyError, Recovery};
 use crate::host::Root;
 use crate::machine::{Event, Phase};
 use crate::report::Status;
 use crate::settings::{Settings, SettingsError};
+use crate::waits::jittered;
 
 /// How soon after a change of our files they are put right.
 const HEAL_AFTER: Duration = Duration::from_millis(50);

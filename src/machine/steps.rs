@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Action, Change, Ending, Event, Kind, Phase, TRIES, backoff, pace};
+use super::{Action, Change, Ending, Event, Kind, Phase, TRIES, pace};
 use crate::node::Sign;
 use crate::plan::Tell;
+use crate::waits::backoff;
 
 pub(super) fn begin(change: Change) -> (Phase, Action) {
     match change.node {

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::Status;
 use crate::http::{Client, HttpError, Redirects, send};
-use crate::machine::backoff;
 use crate::settings::{Report, ReportMethod};
+use crate::waits::{backoff, jittered};
 
 /// Sends each new status until nobody writes one any more. What could not be sent is tried again
 /// with growing waits; by then it is the newest that is sent.
@@ -55,7 +55,6 @@ async fn put(client: &mut Client, method: ReportMethod, status: &Status) -> Resu
     send(request.header(CONTENT_TYPE, "application/json").body(bytes), patience).await
 }
 
-/// Up to a fifth more, so that hosts do not move in step.
 async fn sleep(time: Duration) {
-    tokio::time::sleep(time.saturating_add(time.mul_f64(fastrand::f64() * 0.2))).await;
+    tokio::time::sleep(jittered(time)).await;
 }

@@ -6,6 +6,7 @@
 
 mod outbox;
 mod posts;
+mod request;
 mod writer;
 
 use std::pin::{Pin, pin};
@@ -19,10 +20,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::{NodeImageConfig, Status};
 use crate::cluster::Cluster;
-use crate::machine::backoff;
-use outbox::{Order, Outbox, jittered};
-use writer::{Done, Writer};
-pub use writer::{FIELD_MANAGER, ReportError};
+use crate::waits::{backoff, jittered};
+use outbox::{Done, Order, Outbox};
+pub use request::{FIELD_MANAGER, ReportError};
+use writer::Writer;
 
 /// How long one round of requests may take.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::writer::Done;
-use crate::machine::backoff;
+use super::request::ReportError;
 use crate::report::events::{About, Said, events};
 use crate::report::node_status::Spec;
 use crate::report::{NodeImageConfig, NodeImageConfigStatus, Status};
+use crate::waits::{backoff, jittered};
 
 /// What was said is written again after so long, and up to a fifth more, although nothing has
 /// changed: 5,000 nodes are 15 writes a second.
@@ -38,6 +38,17 @@ pub struct Order {
     pub on_node: Vec<Said>,
     /// What is to be said of the documents.
     pub on_image: Vec<Said>,
+}
+
+/// What came of a round of requests.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The object, as the API server has it now.
+    pub object: Option<NodeImageConfig>,
+    /// What of the order was not said.
+    pub left: Order,
+    /// What went wrong first.
+    pub error: Option<ReportError>,
 }
 
 /// What is still to be said.
@@ -158,14 +169,8 @@ impl Outbox {
     }
 }
 
-/// Up to a fifth more, so that hosts do not move in step.
-pub(super) fn jittered(time: Duration) -> Duration {
-    time.saturating_add(time.mul_f64(fastrand::f64() * 0.2))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::writer::ReportError;
     use super::*;
     use crate::model::{Finding, Origin, Severity};
     use crate::report::NodeState;

@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{Patch, PostParams};
 use serde_json::json;
 
-use super::writer::{FIELD_MANAGER, ReportError, patch_params, request};
+use super::request::{FIELD_MANAGER, ReportError, patch_params, request};
 use crate::model::digest::sha256;
 use crate::report::events::Said;
 

@@ -17,8 +17,8 @@ use super::{Judge, Reading, Trouble};
 use crate::apply::state::sha256;
 use crate::decode::SourceFile;
 use crate::http::{Answer, Client, HttpError, LIMIT, Redirects, read};
-use crate::machine::backoff;
 use crate::settings::Endpoint;
+use crate::waits::{backoff, jittered};
 use proof::{Keys, admit};
 
 /// The most that a signature may be.
@@ -92,8 +92,7 @@ pub async fn follow(
                 pause
             }
         };
-        // Up to a fifth more, so that hosts do not move in step.
-        tokio::time::sleep(pause.saturating_add(pause.mul_f64(fastrand::f64() * 0.2))).await;
+        tokio::time::sleep(jittered(pause)).await;
     }
 }
 

@@ -24,8 +24,8 @@ use crate::cluster::Cluster;
 use crate::decode::SourceFile;
 use crate::settings::{Kube, OnMissing, Settings, SourceName};
 use kinds::{Kind, Target};
-use seen::{Given, Seen};
-use watch::{News, Watch};
+use seen::{Given, News, Seen};
+use watch::Watch;
 
 /// Objects that keep changing are given on after so many quiet times at the latest.
 const MOST_QUIET: u32 = 10;

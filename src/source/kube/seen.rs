@@ -5,12 +5,20 @@ use std::sync::Arc;
 
 use super::kinds::Kind;
 use super::object::{empty_image, is_of, trusted_ca};
-use super::watch::News;
 use super::{OnMissing, Trouble};
 use crate::decode::SourceFile;
 
 /// The objects of a kind by name.
 pub(super) type Objects = BTreeMap<String, Arc<SourceFile>>;
+
+/// What is new of a kind.
+#[derive(Debug)]
+pub(super) enum News {
+    /// These are all its objects; none where the cluster does not know the kind.
+    Listed(Objects),
+    /// Nothing newer can be known at present.
+    Failed(Trouble),
+}
 
 /// What is known of a kind.
 #[derive(Debug, Default)]

@@ -15,11 +15,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Trouble;
 use super::kinds::{Target, selection};
 use super::object::document;
-use super::seen::Objects;
+use super::seen::{News, Objects};
 use crate::cluster::{Cluster, ClusterError, within};
 use crate::decode::MAX_FILE_BYTES;
-use crate::driver::jittered;
-use crate::machine::backoff;
+use crate::waits::{backoff, jittered};
 
 /// How long a list may take, page by page.
 const LIST: Duration = Duration::from_secs(60);
@@ -38,15 +37,6 @@ const ABSENT: Duration = Duration::from_secs(60);
 
 /// How often that is asked meanwhile.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-
-/// What is new of a kind.
-#[derive(Debug)]
-pub(super) enum News {
-    /// These are all its objects; none where the cluster does not know the kind.
-    Listed(Objects),
-    /// Nothing newer can be known at present.
-    Failed(Trouble),
-}
 
 /// Watches the objects of one kind.
 pub(super) struct Watch {
