@@ -10,7 +10,9 @@ use image_config_agent::driver::control::{self, Answer, Request};
 use image_config_agent::host::Root;
 use image_config_agent::model::finding::printable;
 use image_config_agent::report::status::FORMAT;
-use image_config_agent::report::{Condition, RUN_DIR, SourceStatus, Status as Report, Truth};
+use image_config_agent::report::{
+    Condition, RUN_DIR, ReportStatus, SourceStatus, Status as Report, Truth,
+};
 use jiff::Timestamp;
 
 use super::{Exit, FormatArgs, HostArgs, output};
@@ -97,6 +99,12 @@ fn text(status: &Report, is_alive: bool, now: Timestamp) -> String {
     for source in &status.sources {
         line("source", described(source));
     }
+    if let Some(report) = &status.report {
+        line("report", told(report, now));
+    }
+    if let Some(why) = status.node.as_ref().and_then(|node| node.untold.as_ref()) {
+        line("cluster", format!("is told nothing; {}", printable(why)));
+    }
     if let Some(waiting) = &status.waiting {
         line("waiting", format!("{}, until {}", printable(&waiting.what), waiting.until));
     }
@@ -124,6 +132,19 @@ fn described(source: &SourceStatus) -> String {
         text.push_str(&format!("; {message} [{reason}]"));
         if let Some(retry) = trouble.retry {
             text.push_str(&format!(", asked again at {retry:.0}"));
+        }
+    }
+    text
+}
+
+fn told(report: &ReportStatus, now: Timestamp) -> String {
+    let mut text = printable(&report.url).to_string();
+    if let Some(trouble) = &report.trouble {
+        let (message, reason) = (printable(&trouble.message), printable(&trouble.reason));
+        let since = age(now, trouble.since);
+        text.push_str(&format!(" is told nothing since {since}; {message} [{reason}]"));
+        if let Some(retry) = trouble.retry {
+            text.push_str(&format!(", tried again at {retry:.0}"));
         }
     }
     text

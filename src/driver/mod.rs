@@ -40,7 +40,7 @@ use crate::machine::{Action, Change, Ending, Event, Kind, Phase};
 use crate::model::{Digests, Finding};
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::metrics::Counts;
-use crate::report::{EngineState, Facts, LastChange, SourceStatus, Status, Waiting};
+use crate::report::{EngineState, Facts, LastChange, ReportStatus, SourceStatus, Status, Waiting};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::waits::backoff;
@@ -98,6 +98,8 @@ pub struct Driver<'r> {
     deferred_retry: Option<String>,
     /// Why the cluster is told nothing at present, if it is not.
     untold: Option<String>,
+    /// The URL that the status goes to, if it goes to one.
+    reporting: Option<ReportStatus>,
     /// Since when the phase is what it is.
     entered: Instant,
     memory: Memory,
@@ -157,6 +159,7 @@ impl<'r> Driver<'r> {
             is_tidy: false,
             deferred_retry: None,
             untold: None,
+            reporting: None,
             entered: Instant::now(),
             remembered: memory.clone(),
             memory,

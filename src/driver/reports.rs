@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Driver, Place};
-use crate::report;
 use crate::report::kube::Reporter;
+use crate::report::{self, ReportStatus, ReportTrouble};
 use crate::settings::Report;
+use crate::source::http::shown;
 
 /// How long the last word may take.
 const LAST_WORD: Duration = Duration::from_secs(6);
@@ -19,8 +20,23 @@ const LAST_WORD: Duration = Duration::from_secs(6);
 /// The tasks, and what each was begun with.
 #[derive(Default)]
 pub(super) struct Reports {
-    http: Option<(Report, Url, JoinHandle<()>)>,
+    http: Option<ToUrl>,
     cluster: Option<ToCluster>,
+}
+
+/// The one that tells a URL.
+struct ToUrl {
+    report: Report,
+    url: Url,
+    task: JoinHandle<()>,
+    /// Why it is told nothing at present, if it is not.
+    trouble: watch::Receiver<Option<ReportTrouble>>,
+}
+
+impl ToUrl {
+    fn status(&self) -> ReportStatus {
+        ReportStatus { url: shown(&self.url), trouble: self.trouble.borrow().clone() }
+    }
 }
 
 /// The one that tells the cluster.
@@ -38,9 +54,10 @@ impl Reports {
     pub(super) fn follow(&mut self, driver: &mut Driver<'_>) {
         self.follow_http(driver);
         self.follow_cluster(driver);
-        let trouble = self.cluster.as_ref().and_then(|cluster| cluster.trouble.borrow().clone());
-        if driver.untold != trouble {
-            driver.untold = trouble;
+        let untold = self.cluster.as_ref().and_then(|cluster| cluster.trouble.borrow().clone());
+        let reporting = self.http.as_ref().map(ToUrl::status);
+        if (&driver.untold, &driver.reporting) != (&untold, &reporting) {
+            (driver.untold, driver.reporting) = (untold, reporting);
             driver.report();
         }
     }
@@ -70,22 +87,23 @@ impl Reports {
         });
     }
 
-    /// Waits until somebody in the cluster asks for another try: what they call it.
-    pub(super) async fn retry(&mut self) -> String {
-        while let Some(cluster) = &mut self.cluster {
-            if cluster.retry.changed().await.is_err() {
-                break;
-            }
-            if let Some(name) = cluster.retry.borrow_and_update().clone() {
-                return name;
-            }
+    /// Waits until somebody in the cluster asks for another try, which gives what they call it; or
+    /// until one of those who are told can be told no more, or again.
+    pub(super) async fn news(&mut self) -> Option<String> {
+        let (retry, untold) = match &mut self.cluster {
+            Some(cluster) => (Some(&mut cluster.retry), Some(&mut cluster.trouble)),
+            None => (None, None),
+        };
+        tokio::select! {
+            name = asked(retry) => Some(name),
+            () = changed(untold) => None,
+            () = changed(self.http.as_mut().map(|http| &mut http.trouble)) => None,
         }
-        std::future::pending().await
     }
 
     /// Lets all hear the last word; the driver, who has it, is gone.
     pub(super) async fn end(self) {
-        let http = self.http.map(|(_, _, task)| task);
+        let http = self.http.map(|http| http.task);
         let tasks = http.into_iter().chain(self.cluster.map(|cluster| cluster.task));
         // Who does not listen is told nothing.
         let _ = tokio::time::timeout(LAST_WORD, join_all(tasks)).await;
@@ -95,20 +113,42 @@ impl Reports {
         let settings = &driver.settings;
         let url = settings.report.server.url(&settings.node_name()).ok().flatten();
         let is_same = match (&self.http, &url) {
-            (Some((report, old, _)), Some(url)) => *report == settings.report && old == url,
+            (Some(now), Some(url)) => now.report == settings.report && now.url == *url,
             (None, None) => true,
             _ => false,
         };
         if is_same {
             return;
         }
-        if let Some((_, _, task)) = self.http.take() {
-            task.abort();
+        if let Some(old) = self.http.take() {
+            old.task.abort();
         }
         self.http = url.map(|url| {
-            let statuses = driver.statuses.subscribe();
-            let passing = report::http::pass_on(settings.report.clone(), url.clone(), statuses);
-            (settings.report.clone(), url, tokio::spawn(passing))
+            let (statuses, report) = (driver.statuses.subscribe(), settings.report.clone());
+            let (failing, trouble) = watch::channel(None);
+            let passing = report::http::pass_on(report.clone(), url.clone(), statuses, failing);
+            ToUrl { report, url, task: tokio::spawn(passing), trouble }
         });
     }
+}
+
+/// Waits until somebody asks for another try: what they call it.
+async fn asked(mut retry: Option<&mut watch::Receiver<Option<String>>>) -> String {
+    loop {
+        changed(retry.as_deref_mut()).await;
+        let name = retry.as_deref_mut().and_then(|retry| retry.borrow_and_update().clone());
+        if let Some(name) = name {
+            return name;
+        }
+    }
+}
+
+/// Waits until a value is another; for ever where nobody gives one.
+async fn changed<T>(value: Option<&mut watch::Receiver<T>>) {
+    if let Some(value) = value
+        && value.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -259,6 +259,7 @@ impl Driver<'_> {
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
             sources: self.sources.clone(),
+            report: self.reporting.clone(),
             node: self.node_state(),
         }
     }

@@ -98,7 +98,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
             Some(request) = asked.recv() => Occasion::Asked(request),
             () = sleep(times.next(driver.due)) => Occasion::Time,
             () = driver.vitals.nudged() => Occasion::Nudge,
-            name = reports.retry() => Occasion::Retry(name),
+            retry = reports.news() => retry.map_or(Occasion::Nudge, Occasion::Retry),
         };
         match occasion {
             Occasion::Stop => break,
@@ -238,7 +238,7 @@ enum Occasion {
     Wake(Wake),
     Asked(Asked),
     Time,
-    /// Somebody wants to know whether the loop is alive.
+    /// Nothing but what every turn of the loop does: it is alive, and says how reports go.
     Nudge,
     Retry(String),
 }

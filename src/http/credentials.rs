@@ -32,9 +32,13 @@ impl Credentials {
     pub(super) fn read(server: &Server) -> Result<Self, HttpError> {
         let ca = server.ca.as_deref().map(bytes).transpose()?;
         let mut identity = server.client_certificate.as_deref().map(bytes).transpose()?;
-        if let (Some(identity), Some(key)) = (&mut identity, &server.client_key) {
+        if let (Some(identity), Some(file)) = (&mut identity, &server.client_key) {
+            let key = bytes(file)?;
+            if is_encrypted(&key) {
+                return Err(unusable(file, "it is encrypted: write the key without a passphrase"));
+            }
             identity.push(b'\n');
-            identity.extend(bytes(key)?);
+            identity.extend(key);
         }
         let login = match (&server.token_file, &server.user, &server.password_file) {
             (Some(file), _, _) => Some(Login::Token(word(file)?)),
@@ -53,6 +57,7 @@ impl Credentials {
         }
     }
 
+    /// The CAs to trust beside those of the system.
     pub(super) fn cas(&self) -> Result<Vec<Certificate>, HttpError> {
         let Some(pem) = &self.ca else { return Ok(Vec::new()) };
         match Certificate::from_pem_bundle(pem) {
@@ -61,13 +66,21 @@ impl Credentials {
         }
     }
 
+    /// The certificate to show, with its key.
     pub(super) fn identity(&self) -> Result<Option<Identity>, HttpError> {
         let identity = self.identity.as_deref().map(Identity::from_pem).transpose();
         identity.map_err(|_| {
-            let message = "the client certificate or its key is no PEM of one";
+            let message =
+                "the files of the client certificate and its key do not hold one of each in PEM";
             HttpError::new("CredentialsUnusable", message)
         })
     }
+}
+
+/// Whether a PEM holds a key that needs a passphrase: by PKCS #8, or as OpenSSL wrote them before.
+fn is_encrypted(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, HttpError> {

@@ -100,6 +100,11 @@ impl Client {
         Ok(credentials.log_in(client.request(method, url)))
     }
 
+    /// Forgets connections, so that the next request reads the CAs that the system trusts anew.
+    pub fn renew(&mut self) {
+        self.ready = None;
+    }
+
     fn build(&self, credentials: &Credentials) -> Result<reqwest::Client, HttpError> {
         // Whoever installed one before has chosen; there is but one in this program.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -118,7 +123,13 @@ impl Client {
         if let Some(socket) = &self.server.socket {
             builder = builder.unix_socket(socket.as_path());
         }
-        builder.build().map_err(|error| HttpError::new("CredentialsUnusable", in_words(&error)))
+        builder.build().map_err(|error| {
+            let message = format!(
+                "no client can be made of the CAs and the client certificate with its key: {}",
+                in_words(&error)
+            );
+            HttpError::new("CredentialsUnusable", message)
+        })
     }
 }
 

@@ -3,18 +3,25 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 use tokio::sync::watch;
 
-use super::Status;
+use super::{ReportTrouble, Status};
 use crate::http::{Client, HttpError, Redirects, send};
 use crate::settings::{Report, ReportMethod};
 use crate::waits::{backoff, jittered};
 
 /// Sends each new status until nobody writes one any more. What could not be sent is tried again
-/// with growing waits; by then it is the newest that is sent.
-pub async fn pass_on(report: Report, url: Url, mut statuses: watch::Receiver<Option<Status>>) {
+/// with growing waits; by then it is the newest that is sent. `failing` is told why nothing can be
+/// sent, as long as that is so.
+pub async fn pass_on(
+    report: Report,
+    url: Url,
+    mut statuses: watch::Receiver<Option<Status>>,
+    failing: watch::Sender<Option<ReportTrouble>>,
+) {
     let mut client = Client::new(report.server.clone(), url, Redirects::Refused);
     let mut failures = 0;
     loop {
@@ -26,17 +33,33 @@ pub async fn pass_on(report: Report, url: Url, mut statuses: watch::Receiver<Opt
         match sent {
             Ok(()) => {
                 failures = 0;
+                failing.send_if_modified(|trouble| trouble.take().is_some());
                 tokio::select! {
                     changed = statuses.changed() => if changed.is_err() { return },
-                    () = sleep(report.heartbeat) => {}
+                    () = tokio::time::sleep(jittered(report.heartbeat)) => {}
                 }
             }
             Err(error) => {
+                client.renew();
                 tracing::warn!(reason = error.reason, "the status could not be sent: {error}");
-                sleep(error.retry_after.unwrap_or_default().max(backoff(failures))).await;
+                let pause = jittered(error.retry_after.unwrap_or_default().max(backoff(failures)));
                 failures = failures.saturating_add(1);
+                failing
+                    .send_modify(|trouble| *trouble = Some(after(trouble.as_ref(), error, pause)));
+                tokio::time::sleep(pause).await;
             }
         }
+    }
+}
+
+/// What is wrong now, with since when nothing has got through.
+fn after(earlier: Option<&ReportTrouble>, error: HttpError, pause: Duration) -> ReportTrouble {
+    let now = Timestamp::now();
+    ReportTrouble {
+        reason: error.reason.to_owned(),
+        message: error.message,
+        since: earlier.map_or(now, |earlier| earlier.since),
+        retry: now.checked_add(pause).ok(),
     }
 }
 
@@ -53,8 +76,4 @@ async fn put(client: &mut Client, method: ReportMethod, status: &Status) -> Resu
     let patience = client.timeout();
     let request = client.request(method, client.url().clone())?;
     send(request.header(CONTENT_TYPE, "application/json").body(bytes), patience).await
-}
-
-async fn sleep(time: Duration) {
-    tokio::time::sleep(jittered(time)).await;
 }

@@ -182,6 +182,13 @@ pub const FAMILIES: &[Family] = &[
         samples: |page| sources(page, |source| source.trouble.is_some()),
     },
     Family {
+        name: "report_failing",
+        about: "1 where the status cannot be sent at present and says why, else 0: to report.url (url), to the cluster (cluster)",
+        labels: &["to"],
+        kind: MetricType::Gauge,
+        samples: reports,
+    },
+    Family {
         name: "phase_info",
         about: "What is being done: Idle, or the step of a change",
         labels: &["phase"],
@@ -270,6 +277,16 @@ fn conditions(page: &Page) -> Vec<Sample> {
 fn sources(page: &Page, is_so: fn(&SourceStatus) -> bool) -> Vec<Sample> {
     let all = page.status().flat_map(|status| &status.sources);
     all.map(|one| Sample(vec![one.name.clone()], f64::from(u8::from(is_so(one))))).collect()
+}
+
+fn reports(page: &Page) -> Vec<Sample> {
+    let of = |status: &Status| {
+        let url = status.report.as_ref().map(|report| ("url", report.trouble.is_some()));
+        let node = status.node.as_ref().map(|node| ("cluster", node.untold.is_some()));
+        [url, node].into_iter().flatten().collect::<Vec<_>>()
+    };
+    let all = page.status().flat_map(of);
+    all.map(|(to, is_so)| Sample(vec![to.to_owned()], f64::from(u8::from(is_so)))).collect()
 }
 
 fn configurations(page: &Page) -> Vec<Sample> {

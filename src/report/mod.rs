@@ -14,6 +14,6 @@ pub mod status;
 pub use conditions::{Condition, EngineState, Facts, Truth};
 pub use node_image_config::{NodeImageConfig, NodeImageConfigSpec, NodeImageConfigStatus};
 pub use status::{
-    Drain, LastChange, ManagedFile, NodeState, RUN_DIR, SourceStatus, SourceTrouble, Status,
-    Waiting,
+    Drain, LastChange, ManagedFile, NodeState, RUN_DIR, ReportStatus, ReportTrouble, SourceStatus,
+    SourceTrouble, Status, Waiting,
 };

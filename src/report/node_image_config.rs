@@ -122,7 +122,7 @@ pub struct NodeChange {
     pub target: Option<ConfigDigests>,
     /// How many files changed.
     #[schemars(range(min = 0))]
-    pub files: u32,
+    pub files: i32,
     /// How long the files took.
     #[schemars(range(min = 0))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,13 +146,13 @@ pub struct NodeChange {
 pub struct FindingCounts {
     /// They keep everything from being written.
     #[schemars(range(min = 0))]
-    pub errors: u32,
+    pub errors: i32,
     /// All is applied, but not as somebody might think.
     #[schemars(range(min = 0))]
-    pub warnings: u32,
+    pub warnings: i32,
     /// Worth knowing.
     #[schemars(range(min = 0))]
-    pub infos: u32,
+    pub infos: i32,
 }
 
 /// What is waited for.

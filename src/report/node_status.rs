@@ -92,7 +92,7 @@ fn runtime(status: &Status) -> String {
 fn counts(findings: &[Finding]) -> FindingCounts {
     let count = |severity| {
         let count = findings.iter().filter(|finding| finding.severity == severity).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        i32::try_from(count).unwrap_or(i32::MAX)
     };
     FindingCounts {
         errors: count(Severity::Error),
@@ -108,7 +108,7 @@ fn change(change: &LastChange) -> NodeChange {
         kind: change.kind,
         began: Time(change.began),
         target: digests(change.target.as_ref()),
-        files: u32::try_from(change.paths.len()).unwrap_or(u32::MAX),
+        files: i32::try_from(change.paths.len()).unwrap_or(i32::MAX),
         files_milliseconds: change.files_ms.map(milliseconds),
         engine_milliseconds: change.engine_ms.map(milliseconds),
         result: result.map(str::to_owned),
@@ -197,6 +197,7 @@ pub(super) mod tests {
             last_change: None,
             waiting: None,
             sources: Vec::new(),
+            report: None,
             node: Some(NodeState { pool: "worker".to_owned(), ..NodeState::default() }),
         }
     }

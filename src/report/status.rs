@@ -46,6 +46,9 @@ pub struct Status {
     pub waiting: Option<Waiting>,
     /// Where documents come from, in order of precedence (rule E1).
     pub sources: Vec<SourceStatus>,
+    /// The URL that the status goes to; none where it goes to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportStatus>,
     /// How the host stands as a node of its cluster; none outside of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeState>,
@@ -110,6 +113,30 @@ pub struct SourceTrouble {
     /// In one sentence, for people.
     pub message: String,
     /// When it is asked again.
+    pub retry: Option<Timestamp>,
+}
+
+/// The URL that the status goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportStatus {
+    /// The URL, without what is secret in it.
+    pub url: String,
+    /// Why it is told nothing at present, if it is not.
+    pub trouble: Option<ReportTrouble>,
+}
+
+/// Why the status cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportTrouble {
+    /// In one word in CamelCase, for programs.
+    pub reason: String,
+    /// In one sentence, for people.
+    pub message: String,
+    /// Since when nothing could be sent.
+    pub since: Timestamp,
+    /// When it is tried again.
     pub retry: Option<Timestamp>,
 }
 

@@ -110,6 +110,9 @@ impl Server {
     /// What is wrong with it.
     pub fn url(&self, node: &str) -> Result<Option<Url>, String> {
         let Some(text) = &self.url else { return Ok(None) };
+        if node.is_empty() && text.contains("{node}") {
+            return Err("this host has no name to put for {node}: set kube.node".to_owned());
+        }
         let url = Url::parse(&text.replace("{node}", node))
             .map_err(|error| format!("it is no URL: {error}"))?;
         let is_plain = match url.scheme() {
@@ -130,17 +133,21 @@ impl Server {
         Ok(Some(url))
     }
 
-    /// What is wrong with settings that do not go together.
-    pub(super) fn problem(&self) -> Option<String> {
+    /// What is wrong with settings that do not go together, and which of them to look at, by its name
+    /// after the prefix.
+    pub(super) fn problem(&self, node: &str) -> Option<(&'static str, String)> {
+        let of = |name, problem: &str| Some((name, problem.to_owned()));
         if self.client_certificate.is_some() != self.client_key.is_some() {
-            return Some("client_certificate and client_key need each other".to_owned());
+            let name = self.client_key.as_ref().map_or("client_certificate", |_| "client_key");
+            return of(name, "client_certificate and client_key need each other");
         }
         if self.user.is_some() != self.password_file.is_some() {
-            return Some("user and password_file need each other".to_owned());
+            let name = self.user.as_ref().map_or("password_file", |_| "user");
+            return of(name, "user and password_file need each other");
         }
         if self.user.is_some() && self.token_file.is_some() {
-            return Some("give a token or a user, not both".to_owned());
+            return of("token_file", "give a token or a user, not both");
         }
-        self.url("node").err().map(|problem| format!("url: {problem}"))
+        self.url(node).err().map(|problem| ("url", problem))
     }
 }

@@ -62,7 +62,11 @@ impl Settings {
         let mut loader = Loader::before_flags(root, environment);
         let wrong = std::mem::take(&mut loader.problems);
         loader.flags(flags);
-        Ok((loader.end()?.settings, wrong))
+        if !loader.problems.is_empty() {
+            return Err(SettingsError(loader.problems));
+        }
+        let clashes = loader.clashes();
+        Ok((loader.loaded.settings, [wrong, clashes].concat()))
     }
 }
 
@@ -141,8 +145,17 @@ impl Loader {
     }
 
     fn end(mut self) -> Result<Loaded, SettingsError> {
-        self.problems.extend(self.loaded.settings.problems());
+        self.problems.extend(self.clashes());
         if self.problems.is_empty() { Ok(self.loaded) } else { Err(SettingsError(self.problems)) }
+    }
+
+    /// What does not go together, with where it stands.
+    fn clashes(&self) -> Vec<String> {
+        let said = |(key, problem): (String, String)| match self.loaded.origins.get(key.as_str()) {
+            Some(origin) => format!("{origin}: {key}: {problem}"),
+            None => format!("{key}: {problem}"),
+        };
+        self.loaded.settings.problems().into_iter().map(said).collect()
     }
 
     /// The drop-ins that count, in the order in which they are read.
@@ -310,7 +323,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("etc/image-config-agent/config.toml");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, "gaurd = 'off'\ndrift = 'report'\n").unwrap();
+        // The last line goes with no other, which does not matter either.
+        let text = "gaurd = 'off'\ndrift = 'report'\nsource.order = ['endpoint']\n";
+        std::fs::write(file, text).unwrap();
         let root = Root::open(dir.path()).unwrap();
         let load = |flags: &[&str]| {
             let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
@@ -318,8 +333,12 @@ mod tests {
         };
         let (settings, wrong) = load(&["guard=warn"]).unwrap();
         assert_eq!((settings.drift, settings.guard), (DriftAction::Report, Guard::Warn));
-        assert_eq!(wrong.len(), 1);
-        assert!(wrong.concat().contains("config.toml:1: gaurd"), "{wrong:?}");
+        assert_eq!(wrong.len(), 2);
+        for (line, problem) in
+            wrong.iter().zip(["config.toml:1: gaurd", "config.toml:3: source.order"])
+        {
+            assert!(line.contains(problem), "{line}");
+        }
         assert!(load(&["guard=maybe"]).unwrap_err().to_string().contains("write enforce"));
     }
 
@@ -424,6 +443,13 @@ mod tests {
             let error = load(&[], &[], flags).unwrap_err();
             assert!(error.contains(problem) && !error.contains("secret"), "{flags:?}: {error}");
         }
+        // Where it stands, and for the name that this node has.
+        let file =
+            ("etc/image-config-agent/config.d/x.toml", "\n[endpoint]\nurl = 'https://{node}/x'");
+        load(&[file], &[], &["kube.node=n1"]).unwrap();
+        let error = load(&[file], &[], &["kube.node=1.2.3.4.5"]).unwrap_err();
+        let begin = "/etc/image-config-agent/config.d/x.toml:3: endpoint.url: it is no URL";
+        assert!(error.starts_with(begin), "{error}");
         let through = ["endpoint.url=http://a.io/{node}", "endpoint.socket=/x"];
         let settings = load(&[], &[], &through).unwrap();
         let url = settings.endpoint.server.url("n1").unwrap().unwrap();

@@ -186,15 +186,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What is wrong with settings that do not go together.
-    fn problems(&self) -> Vec<String> {
+    /// What is wrong with settings that do not go together, each with the one to look at.
+    fn problems(&self) -> Vec<(String, String)> {
         let servers = [("endpoint", &self.endpoint.server), ("report", &self.report.server)];
-        let mut problems: Vec<String> = servers
-            .iter()
-            .filter_map(|(name, server)| Some(format!("{name}.{}", server.problem()?)))
-            .collect();
+        let node = self.node_name();
+        let of = |(prefix, server): (&str, &Server)| {
+            let (name, problem) = server.problem(&node)?;
+            Some((format!("{prefix}.{name}"), problem))
+        };
+        let mut problems: Vec<_> = servers.into_iter().filter_map(of).collect();
         if self.order.contains(&SourceName::Endpoint) && self.endpoint.server.url.is_none() {
-            problems.push("source.order names endpoint: set endpoint.url".to_owned());
+            problems.push((
+                "source.order".to_owned(),
+                "it names endpoint: set endpoint.url".to_owned(),
+            ));
         }
         problems
     }

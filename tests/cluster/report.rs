@@ -154,6 +154,7 @@ fn status(applied: &str) -> Status {
         last_change: None,
         waiting: None,
         sources: Vec::new(),
+        report: None,
         node: Some(NodeState { pool: "worker".to_owned(), ..NodeState::default() }),
     }
 }

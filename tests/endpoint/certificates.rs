@@ -1,6 +1,9 @@
 //! CAs and certificates, made anew by each test.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
 
 pub struct Ca(CertifiedIssuer<'static, KeyPair>);
 
@@ -29,6 +32,19 @@ impl Ca {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2020, 2, 1);
         }
+        self.pair(params)
+    }
+
+    /// For a client of this name.
+    pub fn knows(&self, name: &str) -> Pair {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.pair(params)
+    }
+
+    fn pair(&self, params: CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap().pem();
         Pair { certificate, key: key.serialize_pem() }

@@ -16,10 +16,10 @@ fn comes_to_nothing(
     fault: impl Fn(&Request, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
 ) {
     let world = World::new();
-    let before = world.files();
+    let before = world.serving.files();
     world.server.does(fault);
     world.is_left_alone(reason, is_refusal);
-    assert_eq!(world.files(), before);
+    assert_eq!(world.serving.files(), before);
     world.recovers();
 }
 
@@ -172,14 +172,14 @@ fn h13_retry_after_is_obeyed_and_said() {
 #[test]
 fn h13_a_server_that_is_gone_is_asked_less_and_less_often() {
     let world = World::new();
-    let before = world.files();
+    let before = world.serving.files();
     world.server.does(|_, _| Ok(()));
     world.serving.until_condition("SourceReady", "False", "AnswerCutOff");
     world.server.forget();
     thread::sleep(Duration::from_secs(12));
     let asked = world.server.requests().len();
     assert!((1..=4).contains(&asked), "{asked} requests in 12 s");
-    assert_eq!(world.files(), before);
+    assert_eq!(world.serving.files(), before);
     world.recovers();
 }
 

@@ -15,7 +15,9 @@
 #[path = "../support/agent.rs"]
 mod agent;
 mod certificates;
+mod example;
 mod faults;
+mod identity;
 mod nginx;
 mod order;
 mod report;

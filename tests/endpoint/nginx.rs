@@ -14,15 +14,20 @@ use crate::server::{closed_port, listens};
 use crate::serving::{Serving, blocking};
 use crate::world::serve;
 
-struct Nginx {
+pub struct Nginx {
     dir: TempDir,
-    port: u16,
-    ca: Ca,
+    pub port: u16,
+    pub ca: Ca,
     child: Child,
 }
 
 impl Nginx {
     fn new() -> Self {
+        Self::with(&Ca::new(), |config| config)
+    }
+
+    /// With another configuration, which may name the CA of clients as `tls/clients.crt`.
+    pub fn with(clients: &Ca, edit: impl Fn(String) -> String) -> Self {
         let (dir, port, ca) = (TempDir::new().unwrap(), closed_port(), Ca::new());
         let pair = ca.signs(false);
         for folder in ["tls", "files/bundles", "files/reports"] {
@@ -30,10 +35,11 @@ impl Nginx {
         }
         fs::write(dir.path().join("tls/server.crt"), pair.certificate).unwrap();
         fs::write(dir.path().join("tls/server.key"), pair.key).unwrap();
+        fs::write(dir.path().join("tls/clients.crt"), clients.pem()).unwrap();
         let config = fs::read_to_string(example().join("nginx.conf")).unwrap();
         assert!(config.contains("listen 8443 ssl"));
         let config = config.replace("listen 8443", &format!("listen 127.0.0.1:{port}"));
-        fs::write(dir.path().join("nginx.conf"), config).unwrap();
+        fs::write(dir.path().join("nginx.conf"), edit(config)).unwrap();
         let child = start(dir.path());
         let nginx = Self { dir, port, ca, child };
         nginx.is_up();
@@ -59,7 +65,7 @@ impl Nginx {
     }
 
     /// Puts a file there as a whole.
-    fn gives(&self, bytes: impl AsRef<[u8]>) {
+    pub fn gives(&self, bytes: impl AsRef<[u8]>) {
         let draft = self.file("draft");
         fs::write(&draft, bytes).unwrap();
         fs::set_permissions(&draft, fs::Permissions::from_mode(0o644)).unwrap();
@@ -83,7 +89,7 @@ impl Nginx {
         serve(host, &settings)
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("access.log")).unwrap()
     }
 
@@ -100,7 +106,7 @@ impl Drop for Nginx {
     }
 }
 
-fn example() -> PathBuf {
+pub fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/endpoint")
 }
 

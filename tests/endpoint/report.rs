@@ -1,12 +1,14 @@
 //! The status, sent to a URL.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::agent::Host;
-use crate::server::{Request, Server, status};
+use crate::server::{Request, Server, closed_port, status};
 use crate::serving::{Serving, blocking};
 
 fn reporting(server: &Server, more: &[&str]) -> Serving {
@@ -65,4 +67,55 @@ fn h13_a_server_that_hangs_or_fails_delays_nothing_and_gets_the_newest_later() {
         last(&server)
             .is_some_and(|(request, status)| request.method == "POST" && status == serving.status())
     });
+}
+
+#[test]
+fn h13_what_keeps_reports_from_their_url_is_in_the_status_and_delays_nothing() {
+    let (server, page) = (Server::plain(), closed_port());
+    server.says(status("500 Internal Server Error", ""));
+    let listen = format!("metrics.listen=127.0.0.1:{page}");
+    let url = format!("report.url={}", server.url("/{node}?key=secret"));
+    let serving = reporting(&server, &[&url, &listen]);
+    let trouble = || serving.status()["report"]["trouble"].clone();
+    serving.converges();
+    serving.until("the trouble", || trouble()["reason"] == "ServerFailing");
+    let since = trouble()["since"].clone();
+    assert!(since.is_string() && trouble()["retry"].is_string(), "{}", trouble());
+    let said = serving.ask("status");
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert!(said.out.contains("is told nothing since") && said.out.contains("[ServerFailing]"));
+    assert!(!(said.out + &serving.status().to_string()).contains("secret"));
+    assert!(metrics(page).contains("image_config_agent_report_failing{to=\"url\"} 1"));
+    // Another reason, and still the same trouble. What is to be applied is applied.
+    server.says(status("403 Forbidden", ""));
+    serving.host.documents(&[blocking("b.io")]);
+    serving.blocks("b.io");
+    serving.converges();
+    serving.until("the other reason", || trouble()["reason"] == "AccessRefused");
+    assert_eq!(trouble()["since"], since);
+    server.says(status("204 No Content", ""));
+    serving.until("no trouble", || trouble().is_null());
+    let is_so = |(_, status): (Request, Value)| status == serving.status();
+    serving.until("the newest", || last(&server).is_some_and(is_so));
+    assert!(metrics(page).contains("image_config_agent_report_failing{to=\"url\"} 0"));
+}
+
+#[test]
+fn h13_a_report_server_that_is_not_there_is_said() {
+    let url = format!("report.url=http://localhost:{}/x", closed_port());
+    let serving = reporting(&Server::plain(), &[&url]);
+    serving.converges();
+    serving.until("the trouble", || {
+        serving.status()["report"]["trouble"]["reason"] == "ServerUnreachable"
+    });
+    assert_eq!(serving.ask("status").code, 0);
+}
+
+/// The page of metrics at a port.
+fn metrics(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
 }

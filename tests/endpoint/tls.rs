@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::agent::Host;
 use crate::certificates::Ca;
-use crate::server::{Server, answer, status};
+use crate::server::{Request, Server, answer, status};
 use crate::serving::{Serving, blocking};
 use crate::world::{World, serve, set};
 
@@ -179,4 +179,69 @@ fn h13_a_source_goes_on_as_it_is_when_other_settings_change() {
     world.serving.host.write("/etc/image-config-agent/config.d/10.toml", "drift = 'report'\n");
     world.serving.signal(nix::sys::signal::Signal::SIGHUP);
     world.recovers();
+}
+
+#[test]
+fn e1_another_url_after_sighup_is_asked_and_not_told_what_the_first_one_gave() {
+    let (first, second) = (Server::plain(), Server::plain());
+    let tagged = |registry: &str, etag: &'static str| {
+        let body = blocking(registry).to_string();
+        move |request: &Request, out: &mut dyn io::Write| match request.header("if-none-match") {
+            Some(known) if known == etag => out.write_all(&status("304 Not Modified", "")),
+            _ => out.write_all(&answer(&format!("ETag: {etag}\r\n"), &body)),
+        }
+    };
+    first.does(tagged("a.io", "\"1\""));
+    // What the first one gave is in force until the second gives something.
+    second.says(status("503 Service Unavailable", ""));
+    let host = Host::new();
+    let names = |host: &Host, server: &Server| {
+        let url =
+            format!("endpoint.url = {:?}\nendpoint.allow_http = true\n", server.url("/bundle"));
+        host.write("/etc/image-config-agent/config.d/10.toml", url);
+    };
+    names(&host, &first);
+    let serving = serve(host, &[]);
+    serving.blocks("a.io");
+    let knows = |server: &Server, etag: &str| {
+        let asked = server.requests();
+        asked.iter().any(|request| request.header("if-none-match") == Some(etag))
+    };
+    serving.until("a request with an ETag", || knows(&first, "\"1\""));
+    names(&serving.host, &second);
+    serving.signal(nix::sys::signal::Signal::SIGHUP);
+    serving.until_condition("SourceReady", "False", "ServerFailing");
+    assert_eq!(serving.host.verdict("a.io/x:1"), "rejected");
+    assert!(
+        serving.status()["sources"][0]["origin"].as_str().unwrap().contains(&second.url("/bundle"))
+    );
+    first.forget();
+    second.does(tagged("b.io", "\"2\""));
+    serving.blocks("b.io");
+    serving.until_verdict("a.io/x:1", "allowed");
+    serving.until("a request with its own ETag", || knows(&second, "\"2\""));
+    serving.until_condition("SourceReady", "True", "AsExpected");
+    assert!(!knows(&second, "\"1\""));
+    assert!(first.requests().is_empty(), "{:?}", first.requests());
+}
+
+#[test]
+fn d5_a_ca_that_is_rotated_while_the_agent_runs_is_the_one_that_counts() {
+    let (old, new) = (Ca::new(), Ca::new());
+    let server = Server::tls(&old.signs(false));
+    let serving = asking(&server, &old);
+    serving.blocks("a.io");
+    serving.converges();
+    let files = serving.files();
+    for (ca, reason) in [(new.pem(), "TlsFailed"), ("no PEM".into(), "CredentialsUnusable")] {
+        file(&serving.host, "ca.crt", ca);
+        serving.until_condition("SourceReady", "False", reason);
+        server.says(answer("", blocking("b.io").to_string()));
+        assert_eq!(serving.files(), files);
+        assert_eq!(serving.condition("Applied").0, "True");
+        assert_eq!(serving.ask("status").code, 0);
+    }
+    file(&serving.host, "ca.crt", new.pem() + &old.pem());
+    serving.blocks("b.io");
+    serving.until_condition("SourceReady", "True", "AsExpected");
 }

@@ -49,6 +49,14 @@ impl Serving {
         };
         self.until(&format!("{registry} blocked"), is_so);
     }
+
+    /// The host's own files.
+    pub fn files(&self) -> BTreeMap<PathBuf, String> {
+        let run = self.host.at("/run");
+        let mut files = self.host.own_files();
+        files.retain(|path, _| !path.starts_with(&run));
+        files
+    }
 }
 
 impl World {
@@ -68,14 +76,6 @@ impl World {
         world.serving.until_condition("SourceReady", "True", "AsExpected");
         world.serving.converges();
         world
-    }
-
-    /// The host's own files.
-    pub fn files(&self) -> BTreeMap<PathBuf, String> {
-        let run = self.serving.host.at("/run");
-        let mut files = self.serving.host.own_files();
-        files.retain(|path, _| !path.starts_with(&run));
-        files
     }
 
     /// What the status says of the endpoint.

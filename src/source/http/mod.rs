@@ -81,6 +81,7 @@ pub async fn follow(
                 if waits { PAUSE } else { follower.endpoint.poll }
             }
             Err(failure) => {
+                follower.client.renew();
                 let pause = failure.retry_after.unwrap_or_default().max(backoff(failures));
                 failures = failures.saturating_add(1);
                 let retry = Timestamp::now().checked_add(pause).ok();
