@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use image_config_agent::model::finding::printable;
-use image_config_agent::settings::{KEYS, Key, Loaded};
+use image_config_agent::settings::{Key, Loaded, keys};
 use serde_json::{Value, json};
 
 use super::{Exit, FormatArgs, HostArgs, output};
@@ -34,10 +34,10 @@ impl Config {
         let Command::Show(show) = &self.command;
         let loaded = show.host.settings()?;
         if show.format.is_json() {
-            let settings: Vec<Value> = KEYS.iter().map(|key| json(&loaded, key)).collect();
+            let settings: Vec<Value> = keys().map(|key| json(&loaded, key)).collect();
             output::json(&settings)?;
         } else {
-            KEYS.iter().try_for_each(|key| output::print(&line(&loaded, key)))?;
+            keys().try_for_each(|key| output::print(&line(&loaded, key)))?;
         }
         Ok(Exit::Yes)
     }

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{Cli, Exit, output};
-use image_config_agent::settings::KEYS;
+use image_config_agent::settings::keys;
 
 /// Generates files for packages.
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ fn main_page(command: clap::Command) -> std::io::Result<Vec<u8>> {
          /run and /etc/image-config-agent/config.d in the order of their names, then from the \
          environment, then from --set; later ones win.",
     )]);
-    for key in KEYS {
+    for key in keys() {
         settings.control("TP", []);
         settings.text([bold(key.name), roman(format!(" ({})", key.variable()))]);
         settings.text([roman(key.about)]);

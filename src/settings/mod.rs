@@ -18,7 +18,7 @@ use crate::node::NodeSettings;
 use crate::plan::RuntimeAction;
 
 pub use endpoint::{Endpoint, Report, ReportMethod, Server};
-pub use keys::{KEYS, Key};
+pub use keys::{GROUPS, Group, Key, keys};
 pub use load::{DIRECTORIES, Loaded, MAIN_FILE, SettingsError};
 
 /// What becomes of a change that would lock the host out (rule H8).

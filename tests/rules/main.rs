@@ -9,7 +9,6 @@ mod advice;
 mod base;
 mod check;
 mod commands;
-mod docs;
 mod documents;
 mod foreign;
 mod guard;

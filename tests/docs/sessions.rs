@@ -1,7 +1,5 @@
 //! The README's sessions are what the program really prints.
 
-#![allow(clippy::unwrap_used)] // a test may panic
-
 use std::path::Path;
 use std::process::Command;
 
