@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod decode;
 pub mod driver;
 pub mod engine;
+pub mod explain;
 pub mod host;
 pub mod http;
 pub mod machine;

@@ -159,7 +159,10 @@ fn text(answer: &Answer, depth: usize) -> String {
     lines.extend(answer.details.notes.iter().map(|note| format!("  note: {note}")));
     let line = |line: &String| format!("{indent}{}\n", printable(line));
     let mut text: String = lines.iter().map(line).collect();
-    if let Some(short_name) = &answer.details.short_name {
+    // Without candidates a note has said why.
+    if let Some(short_name) = &answer.details.short_name
+        && !answer.candidates.is_empty()
+    {
         let part = |name: &str| short_name.get(name).and_then(|v| v.as_str()).unwrap_or_default();
         let refused = short_name.get("refused").and_then(serde_json::Value::as_bool);
         let says =

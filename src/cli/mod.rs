@@ -6,6 +6,7 @@ mod base;
 mod check;
 mod config;
 mod crds;
+mod explain;
 mod generate;
 mod output;
 mod plan;
@@ -103,6 +104,8 @@ enum Command {
     Base(base::Base),
     /// Say what happens when this host pulls an image
     Check(check::Check),
+    /// Say what a finding or a reason of a condition means, and what to do
+    Explain(explain::Explain),
     /// Show the agent's own settings
     Config(config::Config),
     /// Print the CustomResourceDefinitions for a cluster that is not OpenShift
@@ -131,6 +134,7 @@ impl Cli {
             Command::Rollout(command) => command.run(),
             Command::Base(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Explain(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Crds(command) => command.run(),
             Command::Generate(command) => command.run(),

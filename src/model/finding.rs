@@ -83,7 +83,7 @@ impl fmt::Display for Origin {
 pub struct Finding {
     /// How much it weighs.
     pub severity: Severity,
-    /// A stable name in CamelCase, for scripts and for docs/behaviour.md.
+    /// A stable name in CamelCase, for scripts and for docs/findings.md.
     pub name: Cow<'static, str>,
     /// Where it stands.
     #[serde(flatten)]

@@ -38,12 +38,15 @@ mod fake;
 mod harness;
 #[path = "../systemd/host.rs"]
 mod host;
+mod howto;
 #[path = "../pulls/image.rs"]
 mod image;
 mod machine;
 mod manifests;
 mod node;
 mod objects;
+#[path = "../docs/page.rs"]
+mod page;
 #[path = "../systemd/peer.rs"]
 mod peer;
 mod process;

@@ -22,14 +22,14 @@ const IMAGES: &str = "/apis/config.openshift.io/v1/images";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// A node with its agent and its engine.
-struct Member {
+pub struct Member {
     node: Node,
     engine: Engine,
-    agent: Agent,
+    pub agent: Agent,
 }
 
 impl Member {
-    fn join(cluster: &Cluster, name: &str, settings: &str) -> Self {
+    pub fn join(cluster: &Cluster, name: &str, settings: &str) -> Self {
         let node = Node::join(cluster, name, &json!({}));
         let credentials = crate::cluster::Credentials::Token(cluster.token(name));
         let kubeconfig = cluster.kubeconfig(cluster.port, &credentials);

@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use image_config_agent::explain::{CONDITIONS, Entry, FINDINGS};
 use image_config_agent::settings::{GROUPS, Settings};
 
-use crate::{hold, read};
+use crate::page::{hold, read};
 
 /// Holds the part `name` of a page to `text`.
 fn hold_part(path: &str, name: &str, text: &str) {
@@ -31,5 +32,34 @@ fn settings_are_those_of_the_code() {
         }
         text.push('\n');
     }
-    hold_part("docs/settings.md", "settings", text.trim_end_matches('\n'));
+    hold_part("docs/settings.md", "settings", text.trim_end());
+}
+
+#[test]
+fn findings_and_conditions_are_those_of_the_code() {
+    let mut text = String::new();
+    for group in &CONDITIONS {
+        writeln!(text, "## `{}`\n\n| reason | status | cause | what to do |", group.title).unwrap();
+        text.push_str("|---|---|---|---|\n");
+        for Entry { name, weight, cause, remedy, .. } in group.entries {
+            writeln!(text, "| `{name}` | `{weight}` | {cause} | {remedy} |").unwrap();
+        }
+        text.push('\n');
+    }
+    hold_part("docs/findings.md", "conditions", text.trim_end());
+    text.clear();
+    for group in &FINDINGS {
+        writeln!(
+            text,
+            "## {}\n\n| name | severity | object.field | cause | what to do |",
+            group.title
+        )
+        .unwrap();
+        text.push_str("|---|---|---|---|---|\n");
+        for Entry { name, weight, place, cause, remedy } in group.entries {
+            writeln!(text, "| `{name}` | {weight} | {place} | {cause} | {remedy} |").unwrap();
+        }
+        text.push('\n');
+    }
+    hold_part("docs/findings.md", "findings", text.trim_end());
 }

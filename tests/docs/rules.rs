@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::read;
+use image_config_agent::explain::{CONDITIONS, FINDINGS};
+
+use crate::page::{at, read};
 
 /// The parts of a line between back quotes.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
@@ -52,25 +54,65 @@ const OTHER_WORDS: [&str; 12] = [
 ];
 
 #[test]
-fn every_finding_is_in_the_tables() {
+fn every_finding_is_explained() {
     let mut sources = Vec::new();
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let src = at("src");
     collect(&src, &mut sources);
     // systemd's and Kubernetes' names and the reasons of conditions are written in the same way.
-    sources.retain(|path| {
-        ["cluster", "driver", "node", "report", "runtime", "source/kube"]
-            .iter()
-            .all(|dir| !path.starts_with(src.join(dir)))
-    });
+    let others = ["cluster", "driver", "explain", "node", "report", "runtime", "source/kube"];
+    sources.retain(|path| others.iter().all(|dir| !path.starts_with(src.join(dir))));
     let texts: Vec<String> = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let words = texts.iter().flat_map(|text| text.split('"')).filter(|word| is_name(word));
-    let raised: BTreeSet<&str> = words.filter(|word| !OTHER_WORDS.contains(word)).collect();
-    let text = read("docs/chapter.md");
-    let (_, tables) = text.split_once("# Findings").unwrap();
-    let rows = tables.lines().filter(|line| line.starts_with("| `"));
-    let listed: BTreeSet<&str> = rows.filter_map(|row| quoted(row).next()).collect();
-    let difference: Vec<_> = raised.symmetric_difference(&listed).collect();
-    assert!(difference.is_empty(), "in the code or in the tables alone: {difference:?}");
+    let mut raised: BTreeSet<&str> = words.filter(|word| !OTHER_WORDS.contains(word)).collect();
+    // Of those directories only what is plainly a finding, or why a source gives nothing.
+    let others = code_of(&["driver", "source/kube"]);
+    for call in ["Trouble::silence(", "Finding::new("] {
+        let arguments = others.split(call).skip(1).filter_map(|call| call.split('"').nth(1));
+        raised.extend(arguments.filter(|word| word.chars().all(|c| c.is_ascii_alphabetic())));
+    }
+    let client = read("src/cluster/client.rs");
+    raised.extend(body(&client, "fn reason(").split('"').skip(1).step_by(2));
+    let entries = FINDINGS.iter().flat_map(|group| group.entries);
+    let explained: BTreeSet<&str> = entries.map(|entry| entry.name).collect();
+    let difference: Vec<_> = raised.symmetric_difference(&explained).collect();
+    assert!(difference.is_empty(), "in the code or explained alone: {difference:?}");
+}
+
+/// What stands in directories of src, without unit tests.
+fn code_of(directories: &[&str]) -> String {
+    let mut files = Vec::new();
+    directories.iter().for_each(|directory| collect(&at("src").join(directory), &mut files));
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
+    let code = |text: String| text.split("#[cfg(test)]").next().unwrap().to_owned();
+    texts.map(code).collect()
+}
+
+/// The body of a method.
+fn body<'t>(text: &'t str, begin: &str) -> &'t str {
+    let (_, rest) = text.split_once(begin).unwrap();
+    rest.split("\n    }\n").next().unwrap()
+}
+
+/// Each condition is computed by a function of its name.
+#[test]
+fn every_reason_is_explained() {
+    let code = read("src/report/conditions.rs");
+    for group in &CONDITIONS {
+        let mut function = String::new();
+        for c in group.title.chars() {
+            let separator = if c.is_uppercase() && !function.is_empty() { "_" } else { "" };
+            function.extend([separator, &c.to_lowercase().to_string()]);
+        }
+        let words = body(&code, &format!("fn {function}(&self")).split('"').skip(1).step_by(2);
+        let is_reason = |word: &&str| {
+            word.starts_with(char::is_uppercase) && word.chars().all(|c| c.is_ascii_alphabetic())
+        };
+        let given: BTreeSet<&str> =
+            words.filter(is_reason).filter(|word| *word != "AsExpected").collect();
+        let explained: BTreeSet<&str> = group.entries.iter().map(|entry| entry.name).collect();
+        assert_eq!(given, explained, "{}", group.title);
+        assert!(group.entries.iter().all(|entry| entry.place == group.title));
+    }
 }
 
 /// Two words or more in CamelCase; `Overridden` is the one finding of a single word.

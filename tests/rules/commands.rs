@@ -9,7 +9,7 @@ use crate::agent::{
     CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, SEARCH, agent, image, image_spec, trusting,
 };
 
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["render"],
     &["validate"],
@@ -23,6 +23,7 @@ const COMMANDS: [&[&str]; 20] = [
     &["base", "adopt"],
     &["check"],
     &["crds"],
+    &["explain"],
     &["rollout"],
     &["rollout", "status"],
     &["rollout", "pause"],
@@ -83,6 +84,19 @@ fn x1_completions_and_man_pages() {
 }
 
 #[test]
+fn x1_names_are_explained() {
+    let out = run(&["explain", "lockout", "Contested"]).exits(0).out;
+    assert!(
+        out.starts_with("LockOut, error, or warning: the image that is lost\n  cause: "),
+        "{out}"
+    );
+    assert!(
+        out.contains("Contested, True: Drifted\n") && out.contains("Contested, True: Degraded\n")
+    );
+    assert!(run(&["explain", "Nonsense"]).exits(1).err.contains("named Nonsense"));
+}
+
+#[test]
 fn x1_usage_is_64() {
     for arguments in [
         &[][..],
@@ -90,6 +104,7 @@ fn x1_usage_is_64() {
         &["plan"],
         &["validate"],
         &["check"],
+        &["explain"],
         &["apply", "--unknown"],
         &["check", "--import", "a.io/x"],
         &["base"],

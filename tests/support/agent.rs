@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use image_config_agent::explain::{Entry, explain};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -296,10 +297,16 @@ impl Run {
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
     }
 
-    /// The findings of a report.
+    /// The findings of a report. Each weighs what docs/findings.md says.
     #[track_caller]
     pub fn findings(&self) -> Vec<Value> {
-        self.json()["findings"].as_array().unwrap().clone()
+        let findings = self.json()["findings"].as_array().unwrap().clone();
+        for finding in &findings {
+            let text = |key: &str| finding[key].as_str().unwrap();
+            let is_explained = |entry: &Entry| entry.weight.contains(text("severity"));
+            assert!(explain(text("name")).any(is_explained), "{finding}");
+        }
+        findings
     }
 
     /// The names of the findings of a report.
