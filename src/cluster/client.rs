@@ -32,8 +32,8 @@ const PING: Duration = Duration::from_secs(10);
 pub enum ClusterError {
     /// There are no credentials that could be used.
     #[error(
-        "there is no way to the cluster's API: {0}; set kube.kubeconfig, or run in a pod that has a \
-         service account"
+        "there are no credentials for the cluster's API: {0}; they come from kube.kubeconfig, else from \
+         the service account of the pod"
     )]
     NoAccess(String),
     /// It answered with an error.
@@ -101,7 +101,10 @@ impl From<kube::Error> for ClusterError {
                 code: status.code,
                 message: if status.message.is_empty() { status.reason } else { status.message },
             },
-            kube::Error::Auth(error) => Self::NoAccess(causes(&error)),
+            error @ (kube::Error::Auth(_)
+            | kube::Error::InferConfig(_)
+            | kube::Error::InferKubeconfig(_)
+            | kube::Error::RustlsTls(_)) => Self::NoAccess(causes(&error)),
             other if is_late(&other) => Self::Late(ANSWER),
             other => Self::Unreachable(causes(&other)),
         }

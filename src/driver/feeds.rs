@@ -43,6 +43,8 @@ struct Feed {
     of: Of,
     /// None until it is looked at.
     is_from: Option<From>,
+    /// Whether it is noted on disk since when it has given nothing good.
+    is_noted: bool,
 }
 
 /// All that a source is made of. Where it is the same in new settings the source is followed on.
@@ -148,20 +150,29 @@ impl Of {
     }
 
     /// Begins to follow it.
-    fn follow(&self, root: &Root, waking: &UnboundedSender<Wake>) -> Result<From, ApplyError> {
+    fn follow(
+        &self,
+        store: Store,
+        first: Trouble,
+        root: &Root,
+        waking: &UnboundedSender<Wake>,
+    ) -> Result<From, ApplyError> {
+        let kept = match self {
+            Self::Files(_) => None,
+            Self::Kube(_) | Self::Endpoint(_) => store.load()?,
+        };
+        let given = kept.as_ref().map(Reading::kept).unwrap_or_default();
+        let first = Reading { trouble: Some(first), ..given };
         match self.clone() {
-            Self::Files(_) => Ok(From::Files { reading: Reading::default(), has_given: false }),
+            Self::Files(_) => Ok(From::Files { reading: first, has_given: false }),
             Self::Kube(options) => {
-                let kept = Store::open(root.path(), self.name().word())?.load()?;
                 let root = root.path().to_owned();
-                Ok(From::task(kept.as_ref(), waking, |out| kube::follow(options, root, out)))
+                Ok(From::task(first, waking, |out| kube::follow(options, root, out)))
             }
             Self::Endpoint(asked) => {
                 let Asked { endpoint, url, judging } = *asked;
-                let store = Store::open(root.path(), self.name().word())?;
-                let kept = store.load()?;
-                Ok(From::task(kept.as_ref(), waking, |out| {
-                    let kept = kept.clone().unwrap_or_default();
+                Ok(From::task(first, waking, |out| {
+                    let kept = kept.unwrap_or_default();
                     http::follow(endpoint, url, store, kept, judging.judge(), out)
                 }))
             }
@@ -173,12 +184,10 @@ impl From {
     /// Follows a source with a task of its own, which wakes the driver whenever it says something
     /// new. Until then what it gave last is given.
     fn task<F: Future<Output = ()> + Send + 'static>(
-        kept: Option<&Kept>,
+        first: Reading,
         waking: &UnboundedSender<Wake>,
         follow: impl FnOnce(watch::Sender<Reading>) -> F,
     ) -> Self {
-        let given = kept.map(Reading::kept).unwrap_or_default();
-        let first = Reading { trouble: Some(Trouble::not_asked()), ..given };
         let (sender, readings) = watch::channel(first);
         let (mut news, waking) = (readings.clone(), waking.clone());
         let wake = async move {
@@ -203,7 +212,7 @@ impl Feeds {
             let of = Of::new(*name, settings, paths)?;
             Some(match old.iter().position(|feed| feed.of == of) {
                 Some(at) => old.swap_remove(at),
-                None => Feed { of, is_from: None },
+                None => Feed { of, is_from: None, is_noted: false },
             })
         };
         let feeds = settings.order.iter().filter_map(feed).collect();
@@ -227,7 +236,12 @@ impl Feeds {
         let is_alone = self.feeds.len() == 1;
         let mut read = Vec::new();
         for feed in &mut self.feeds {
-            read.push(feed.read(root, host, is_alone, &self.waking)?);
+            let seen = feed.read(root, host, is_alone, &self.waking)?;
+            feed.note(
+                root,
+                seen.reading.trouble.as_ref().filter(|_| self.fallback_after.is_some()),
+            );
+            read.push(seen);
         }
         let now = Instant::now();
         let standings: Vec<Standing> = read.iter().map(|seen| seen.standing(now)).collect();
@@ -297,7 +311,13 @@ impl Feed {
     ) -> Result<Read, ApplyError> {
         let is_from = match &mut self.is_from {
             Some(is_from) => is_from,
-            none => none.insert(self.of.follow(root, waking)?),
+            none => {
+                let store = Store::open(root.path(), self.of.name().word())?;
+                let silent_for = store.silent_for()?;
+                self.is_noted = silent_for.is_some();
+                let first = Trouble::not_asked().lasting(silent_for.unwrap_or_default());
+                none.insert(self.of.follow(store, first, root, waking)?)
+            }
         };
         match (is_from, &self.of) {
             (From::Files { reading, has_given }, Of::Files(input)) => {
@@ -316,6 +336,23 @@ impl Feed {
             (From::Task { readings, .. }, _) => {
                 let reading = readings.borrow().clone();
                 Ok(Read { has_given: reading.documents.is_some(), reading, documents: None })
+            }
+        }
+    }
+
+    /// Notes on disk since when it has given nothing good, so that a restart does not count anew
+    /// (rule E1). Where the disk fails no more than that is lost.
+    fn note(&mut self, root: &Root, trouble: Option<&Trouble>) {
+        let lasting = match trouble {
+            Some(trouble) if self.is_noted || trouble.is_pending() => return,
+            None if !self.is_noted => return,
+            trouble => trouble.map(|trouble| trouble.since.elapsed()),
+        };
+        let store = Store::open(root.path(), self.of.name().word());
+        match store.and_then(|store| store.note_silence(lasting)) {
+            Ok(()) => self.is_noted = lasting.is_some(),
+            Err(error) => {
+                tracing::warn!("a restart will count anew how long a source fails: {error}")
             }
         }
     }

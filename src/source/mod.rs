@@ -8,7 +8,7 @@ pub mod store;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -76,6 +76,12 @@ impl Trouble {
     #[must_use]
     pub fn not_asked() -> Self {
         Self::silence("NotAskedYet", "the source has not been asked yet")
+    }
+
+    /// The same trouble, which has lasted for so long already.
+    #[must_use]
+    pub fn lasting(self, time: Duration) -> Self {
+        Self { since: self.since.checked_sub(time).unwrap_or(self.since), ..self }
     }
 
     /// Whether its first answer is still to come, so that nobody knows what it will give.

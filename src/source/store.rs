@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::apply::ApplyError;
@@ -48,6 +50,12 @@ struct File {
     documents: Vec<Document>,
     #[serde(flatten)]
     notes: Notes,
+}
+
+/// Since when a source has given nothing good.
+#[derive(Serialize, Deserialize)]
+struct Silence {
+    since: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,15 +107,46 @@ impl Store {
         Ok(self.root.node(&self.file())?.is_some())
     }
 
+    /// For how long the source has given nothing good, by the clock of the day, which alone goes on
+    /// over a restart; none where all was well, or where nobody noted it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is of a newer agent.
+    pub fn silent_for(&self) -> Result<Option<Duration>, ApplyError> {
+        let silence = match state::load::<Silence>(&self.root, &self.silence()) {
+            // It is counted anew.
+            Err(ApplyError::Damaged { .. }) => None,
+            silence => silence?,
+        };
+        let lasting = |silence: Silence| Timestamp::now().duration_since(silence.since);
+        // A clock that was put back counts as none.
+        Ok(silence.map(|silence| lasting(silence).try_into().unwrap_or_default()))
+    }
+
+    /// Notes for how long the source has given nothing good, or that all is well.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn note_silence(&self, lasting: Option<Duration>) -> Result<(), ApplyError> {
+        let file = self.silence();
+        match lasting {
+            Some(lasting) => {
+                let now = Timestamp::now();
+                let since = now.checked_sub(lasting).unwrap_or(now);
+                self.make_way(&file)?;
+                state::save(&self.root, &file, &Silence { since })
+            }
+            None if self.root.remove(&file)? => Ok(self.root.sync(&directory())?),
+            None => Ok(()),
+        }
+    }
+
     /// Makes it durable. After a crash either what was kept before is there whole, or this.
     ///
     /// # Errors
     /// The disk fails.
     pub fn save(&self, kept: &Kept) -> Result<(), ApplyError> {
-        for missing in self.root.way_to(&self.content("x"))?.1 {
-            self.root.make_dir(&missing)?;
-            self.root.sync(missing.parent().unwrap_or(&missing))?;
-        }
+        self.make_way(&self.content("x"))?;
         let mut documents = Vec::new();
         for document in &kept.documents {
             let sha256 = sha256(&document.bytes);
@@ -152,6 +191,19 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Makes the directories that a file needs.
+    fn make_way(&self, file: &Path) -> Result<(), ApplyError> {
+        for missing in self.root.way_to(file)?.1 {
+            self.root.make_dir(&missing)?;
+            self.root.sync(missing.parent().unwrap_or(&missing))?;
+        }
+        Ok(())
+    }
+
+    fn silence(&self) -> PathBuf {
+        directory().join(format!("{}.silence.json", self.name))
     }
 
     fn file(&self) -> PathBuf {
@@ -202,6 +254,24 @@ mod tests {
         let contents = root.path().join("var/lib/image-config-agent/sources/endpoint");
         assert_eq!(contents.read_dir().unwrap().count(), 2);
         assert!(!Store::open(root.path(), "kube").unwrap().is_there().unwrap());
+    }
+
+    #[test]
+    fn e1_a_silence_is_known_over_restarts_until_it_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let lasting = || Store::open(root.path(), "kube").unwrap().silent_for().unwrap();
+        let note = |lasting| Store::open(root.path(), "kube").unwrap().note_silence(lasting);
+        assert_eq!(lasting(), None);
+        note(None).unwrap();
+        note(Some(Duration::from_secs(60))).unwrap();
+        assert!(lasting().is_some_and(|lasting| lasting >= Duration::from_secs(60)));
+        assert!(lasting().is_some_and(|lasting| lasting < Duration::from_secs(90)));
+        note(None).unwrap();
+        assert_eq!(lasting(), None);
+        // The clock of the day was put back since.
+        let file = root.path().join("var/lib/image-config-agent/sources/kube.silence.json");
+        std::fs::write(file, r#"{"format":1,"since":"2199-01-01T00:00:00Z"}"#).unwrap();
+        assert_eq!(lasting(), Some(Duration::ZERO));
     }
 
     #[test]

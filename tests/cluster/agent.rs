@@ -1,5 +1,8 @@
 //! The agent of one node, on a scratch root.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -12,7 +15,15 @@ pub struct Agent {
     pub host: Host,
     /// The address of its system bus, if it has one.
     bus: Option<String>,
+    /// The pod in whose stead it runs, if it does.
+    pod: Option<Pod>,
     process: Process,
+}
+
+/// What a pod has to reach the API server: a port, and the folder of its service account's files.
+pub struct Pod {
+    pub port: u16,
+    pub account: PathBuf,
 }
 
 impl Agent {
@@ -39,8 +50,18 @@ impl Agent {
         host.mode("/etc/image-config-agent/kubeconfig", 0o600);
         let base = format!("log.filter = \"debug\"\nsource.quiet_seconds = 1\n{settings}");
         host.write("/etc/image-config-agent/config.d/10-tests.toml", base);
-        let process = run(&host, node, bus);
-        Self { node: node.to_owned(), host, bus: bus.map(str::to_owned), process }
+        let process = run(&host, node, bus, None);
+        Self { node: node.to_owned(), host, bus: bus.map(str::to_owned), pod: None, process }
+    }
+
+    /// Runs the agent of a node as its pod would: it knows the cluster by the environment, and by the
+    /// files of a service account, which lie where every pod has them, for this one process.
+    pub fn in_pod(node: &str, pod: Pod, settings: &str) -> Self {
+        let host = Host::new();
+        let base = format!("log.filter = \"debug\"\nsource.quiet_seconds = 1\n{settings}");
+        host.write("/etc/image-config-agent/config.d/10-tests.toml", base);
+        let process = run(&host, node, None, Some(&pod));
+        Self { node: node.to_owned(), host, bus: None, pod: Some(pod), process }
     }
 
     pub fn status(&self) -> Value {
@@ -124,17 +145,28 @@ impl Agent {
 
     /// Starts it again after a stop.
     pub fn start_again(&mut self) {
-        self.process = run(&self.host, &self.node, self.bus.as_deref());
+        self.process = run(&self.host, &self.node, self.bus.as_deref(), self.pod.as_ref());
     }
 }
 
-fn run(host: &Host, node: &str, bus: Option<&str>) -> Process {
-    let with = |command: &mut std::process::Command| {
+/// A service account's files where a pod has them, in a mount namespace of the process's own.
+const MOUNTED: &str = "mount --make-rprivate / && mount -t tmpfs none /run \
+    && mkdir -p /run/secrets/kubernetes.io/serviceaccount \
+    && mount --bind \"$0\" /run/secrets/kubernetes.io/serviceaccount && exec \"$@\"";
+
+fn run(host: &Host, node: &str, bus: Option<&str>, pod: Option<&Pod>) -> Process {
+    let program = env!("CARGO_BIN_EXE_image-config-agent");
+    let with = |command: &mut Command| {
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("IMAGE_CONFIG_AGENT_KUBE_NODE", node);
         command.envs(bus.map(|bus| ("DBUS_SYSTEM_BUS_ADDRESS", bus)));
+        if let Some(pod) = pod {
+            command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+            command.env("KUBERNETES_SERVICE_PORT", pod.port.to_string());
+            command.args(["-m", "sh", "-c", MOUNTED]).arg(&pod.account).arg(program);
+        }
         command.args(["run", "--root"]).arg(host.root());
     };
     let log = host.root().with_file_name("agent.log");
-    Process::start(env!("CARGO_BIN_EXE_image-config-agent"), with, log)
+    Process::start(if pod.is_some() { "unshare" } else { program }, with, log)
 }

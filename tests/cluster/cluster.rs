@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -81,7 +81,7 @@ impl Cluster {
         openssl(&["genrsa", "-out", key.to_str().unwrap(), "2048"], b"");
         let etcd = start_etcd(dir.path(), etcd_port);
         let mut apiserver = start_apiserver(dir.path(), port, etcd_port, admission);
-        let admin = sign(&users, "admin", &["system:masters"]);
+        let admin = sign(&users, "admin", &["system:masters"], None);
         // The API server writes its certificate at its first start.
         let mut config = None;
         until_or(
@@ -158,7 +158,12 @@ impl Cluster {
 
     /// Another user, by a client certificate.
     pub fn certificate(&self, user: &str, groups: &[&str]) -> Credentials {
-        sign(&self.users, user, groups)
+        sign(&self.users, user, groups, None)
+    }
+
+    /// The same, by a certificate that ends so soon.
+    pub fn certificate_for(&self, user: &str, groups: &[&str], life: Duration) -> Credentials {
+        sign(&self.users, user, groups, Some(life))
     }
 
     /// A service account token that is bound to an agent's pod on a node, as the kubelet gives it to a
@@ -347,8 +352,17 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn sign(users: &CertifiedIssuer<'static, KeyPair>, user: &str, groups: &[&str]) -> Credentials {
+fn sign(
+    users: &CertifiedIssuer<'static, KeyPair>,
+    user: &str,
+    groups: &[&str],
+    life: Option<Duration>,
+) -> Credentials {
     let mut params = CertificateParams::default();
+    if let Some(life) = life {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        params.not_after = date_time_ymd(1970, 1, 1) + now + life;
+    }
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, user);
     for group in groups {

@@ -36,8 +36,17 @@ impl Engine {
 
     /// How often it was restarted.
     pub fn restarts(&self) -> usize {
+        self.told("restart ")
+    }
+
+    /// How often it was told to read its files again.
+    pub fn reloads(&self) -> usize {
+        self.told("reload ")
+    }
+
+    fn told(&self, verb: &str) -> usize {
         let state = self.state.lock().unwrap();
-        state.told.iter().filter(|told| told.starts_with("restart ")).count()
+        state.told.iter().filter(|told| told.starts_with(verb)).count()
     }
 
     /// What becomes of its next jobs.

@@ -27,8 +27,10 @@
 // Tests that use the whole of the harness come with what they test.
 #![allow(dead_code)]
 
+mod access;
 mod admission;
 mod agent;
+mod alerts;
 mod api;
 mod cluster;
 mod daemonset;
@@ -47,10 +49,12 @@ mod node;
 mod objects;
 #[path = "../docs/page.rs"]
 mod page;
+mod pause;
 #[path = "../systemd/peer.rs"]
 mod peer;
 mod process;
 mod proxy;
+mod release;
 mod report;
 mod rollout;
 mod slots;
@@ -58,3 +62,4 @@ mod source;
 mod steps;
 #[path = "../support/agent.rs"]
 mod support;
+mod uninstall;

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, NAMESPACE};
+use crate::process::until;
+use crate::support::{Host, agent};
 
 /// The objects of an overlay as the server would keep them, on a cluster where all is installed.
 fn dry_run(cluster: &Cluster, folder: &str) -> Vec<Value> {
@@ -81,4 +83,22 @@ fn k6_the_uninstalling_pod_reverts_first_and_then_obeys_nothing() {
     assert_eq!(revert["args"], json!(["revert", "--root", "/host"]));
     assert_eq!(revert["volumeMounts"], agent["volumeMounts"]);
     assert_eq!(env(agent, "IMAGE_CONFIG_AGENT_SOURCE_ORDER"), Some("files"));
+}
+
+#[test]
+fn k6_kubectl_has_no_warning_about_what_is_applied() {
+    let cluster = Cluster::start();
+    for namespace in ["kube-node-lease", "default"] {
+        let path = format!("/api/v1/namespaces/{namespace}");
+        until(namespace, || cluster.admin.find(&path).is_some());
+    }
+    let overlay = format!("{}/packaging/kubernetes/overlays/plain", env!("CARGO_MANIFEST_DIR"));
+    let run = cluster.run_kubectl(&["apply", "--server-side", "-k", &overlay]).exits(0);
+    assert_eq!(run.err, "");
+    let printed = agent(|agent| agent.arg("crds"), "").exits(0).out;
+    let host = Host::new();
+    host.write("/crds.yaml", printed);
+    let file = host.at("/crds.yaml");
+    let run = cluster.run_kubectl(&["replace", "-f", file.to_str().unwrap()]).exits(0);
+    assert_eq!(run.err, "");
 }

@@ -23,8 +23,8 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// A node with its agent and its engine.
 pub struct Member {
-    node: Node,
-    engine: Engine,
+    pub node: Node,
+    pub engine: Engine,
     pub agent: Agent,
 }
 
@@ -50,7 +50,7 @@ impl Member {
         cluster.admin.get(&self.node.path())
     }
 
-    fn is_cordoned(&self, cluster: &Cluster) -> bool {
+    pub fn is_cordoned(&self, cluster: &Cluster) -> bool {
         self.object(cluster)["spec"]["unschedulable"] == true
     }
 
@@ -64,27 +64,27 @@ impl Member {
     }
 
     #[track_caller]
-    fn is_free(&self, cluster: &Cluster) {
+    pub fn is_free(&self, cluster: &Cluster) {
         let name = &self.node.name;
         until(&format!("{name} uncordoned"), || !self.is_cordoned(cluster));
         until(&format!("{name} without a slot"), || !holders(&cluster.admin).contains(name));
     }
 }
 
-fn start() -> Cluster {
+pub fn start() -> Cluster {
     let cluster = Cluster::start();
     cluster.install();
     cluster
 }
 
-fn image(blocked: &[&str]) -> Value {
+pub fn image(blocked: &[&str]) -> Value {
     json!({
         "apiVersion": "config.openshift.io/v1", "kind": "Image", "metadata": {"name": "cluster"},
         "spec": {"registrySources": {"blockedRegistries": blocked}},
     })
 }
 
-fn edit(cluster: &Cluster, blocked: &[&str]) {
+pub fn edit(cluster: &Cluster, blocked: &[&str]) {
     let path = format!("{IMAGES}/cluster");
     if cluster.admin.find(&path).is_some() {
         cluster.admin.patch(&path, &json!({"spec": image(blocked)["spec"]}));

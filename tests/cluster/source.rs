@@ -14,20 +14,22 @@ use crate::agent::Agent;
 use crate::cluster::{ACCOUNT, Cluster, Credentials, NAMESPACE};
 use crate::objects;
 use crate::proxy::Proxy;
+use crate::release;
 use crate::support::{
-    CA, Host, OTHER_CA, POLICY, REGISTRIES, agent, icsp, idms, image, image_spec,
+    CA, Host, OTHER_CA, POLICY, REGISTRIES, agent, icsp, idms, image, image_spec, itms,
 };
 
-const IMAGES: &str = "/apis/config.openshift.io/v1/images";
-const IMAGE: &str = "/apis/config.openshift.io/v1/images/cluster";
+pub const IMAGES: &str = "/apis/config.openshift.io/v1/images";
+pub const IMAGE: &str = "/apis/config.openshift.io/v1/images/cluster";
 const IDMS: &str = "/apis/config.openshift.io/v1/imagedigestmirrorsets";
+const ITMS: &str = "/apis/config.openshift.io/v1/imagetagmirrorsets";
 const ICSP: &str = "/apis/operator.openshift.io/v1alpha1/imagecontentsourcepolicies";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/openshift-config/configmaps";
 const CA_FILE: &str = "/etc/docker/certs.d/localhost/ca.crt";
-const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";
+pub const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";
 
 /// A cluster that has OpenShift's kinds by the agent's own definitions.
-fn cluster() -> Cluster {
+pub fn cluster() -> Cluster {
     let cluster = Cluster::start();
     cluster.admin.create("/api/v1/namespaces", &objects::namespace("openshift-config"));
     define(&cluster, |_| true);
@@ -35,7 +37,7 @@ fn cluster() -> Cluster {
 }
 
 /// Adds the definitions whose kind is wanted.
-fn define(cluster: &Cluster, is_wanted: impl Fn(&str) -> bool) {
+pub fn define(cluster: &Cluster, is_wanted: impl Fn(&str) -> bool) {
     let host = Host::new();
     let printed = agent(|agent| agent.arg("crds"), "").exits(0).out;
     let wanted: Vec<&str> = printed
@@ -57,11 +59,11 @@ fn admin(cluster: &Cluster, port: u16) -> String {
 }
 
 /// An agent that follows the cluster by way of a port.
-fn follow(cluster: &Cluster, port: u16, settings: &str) -> Agent {
+pub fn follow(cluster: &Cluster, port: u16, settings: &str) -> Agent {
     with_kubeconfig(&admin(cluster, port), settings)
 }
 
-fn with_kubeconfig(kubeconfig: &str, settings: &str) -> Agent {
+pub fn with_kubeconfig(kubeconfig: &str, settings: &str) -> Agent {
     let host = Host::new();
     let at = host.at("/etc/image-config-agent/kubeconfig");
     let settings = format!(
@@ -71,12 +73,12 @@ fn with_kubeconfig(kubeconfig: &str, settings: &str) -> Agent {
     Agent::on(host, "n1", kubeconfig, &settings)
 }
 
-fn blocking(name: &str) -> Value {
+pub fn blocking(name: &str) -> Value {
     image(json!({"blockedRegistries": [name]}))
 }
 
 /// Writes the Image, whether it is there or not.
-fn put_image(cluster: &Cluster, image: &Value) {
+pub fn put_image(cluster: &Cluster, image: &Value) {
     let api = &cluster.admin;
     match api.find(IMAGE) {
         None => api.create(IMAGES, image),
@@ -93,11 +95,11 @@ fn mirrored(name: &str, mirror: &str) -> Value {
 }
 
 impl Agent {
-    fn until_trouble(&self, reason: &str) {
+    pub fn until_trouble(&self, reason: &str) {
         self.until(reason, || self.status()["sources"][0]["trouble"]["reason"] == reason);
     }
 
-    fn until_well(&self) {
+    pub fn until_well(&self) {
         self.until("no trouble", || self.status()["sources"][0]["trouble"].is_null());
     }
 
@@ -197,16 +199,26 @@ fn d7_the_same_documents_by_file_and_by_kube_give_the_same_bytes_and_digest() {
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "ca", "namespace": "openshift-config"}, "data": {"localhost": CA},
     });
-    let documents = [image_spec(spec), mirrored("a", "m.io"), mirrored("c", "m.io/c"), ca];
+    release::define(&cluster);
+    let documents = [
+        (IMAGES, image_spec(spec)),
+        (IDMS, mirrored("a", "m.io")),
+        (IDMS, mirrored("c", "m.io/c")),
+        (ITMS, itms("t", json!({"source": "t.io", "mirrors": ["m.io/t", "n.io"]}))),
+        (ICSP, icsp("p", json!({"source": "a.io", "mirrors": ["p.io"]}))),
+        (release::VERSIONS, release::version(&format!("r.io/release@{DIGEST}"))),
+        (CONFIG_MAPS, ca),
+    ];
     let host = Host::new();
-    for (document, path) in documents.iter().zip([IMAGES, IDMS, IDMS, CONFIG_MAPS]) {
+    for (path, document) in &documents {
         // As kubectl writes them: with metadata that means nothing.
         let mut document = document.clone();
         document["metadata"]["labels"] = json!({"a": "b"});
         cluster.admin.create(path, &document);
     }
+    let documents = documents.map(|(_, document)| document);
     cluster.kubectl(&["annotate", "images.config.openshift.io", "cluster", "example.com/x=y"]);
-    let agent = follow(&cluster, cluster.port, "");
+    let agent = follow(&cluster, cluster.port, "kube.release_image = true");
     agent.converges();
     host.documents(&documents).apply().exits(0);
     let state = "/var/lib/image-config-agent/applied.json";

@@ -1,5 +1,8 @@
 //! Several sources (rule E1).
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::agent::{Host, image};
@@ -76,6 +79,32 @@ fn e1_after_fallback_after_files_serve_until_it_is_back() {
     serving.until_verdict("f.io/x:1", "allowed");
     assert_eq!(used(&serving), "endpoint");
     serving.converges();
+}
+
+#[test]
+fn e1_a_restart_does_not_count_anew_how_long_the_endpoint_fails() {
+    let server = Server::plain();
+    server.says(answer("", blocking("a.io").to_string()));
+    let more = ["source.fallback_after_seconds=24"];
+    let mut serving = both(server.url("/x"), &more);
+    serving.blocks("a.io");
+    server.does(|_, _| Ok(()));
+    serving.until_condition("SourceReady", "False", "AnswerCutOff");
+    let start = Instant::now();
+    thread::sleep(Duration::from_secs(14));
+    assert_eq!(used(&serving), "endpoint");
+    let mut settings = vec![format!("endpoint.url={}", server.url("/x"))];
+    settings.extend(
+        ["endpoint.allow_http=true", "source.order=endpoint,files", more[0]].map(String::from),
+    );
+    let arguments = crate::world::set(&settings);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    serving.restart_with(&arguments);
+    let restarted = Instant::now();
+    serving.blocks("f.io");
+    assert!(start.elapsed() >= Duration::from_secs(22), "{:?}", start.elapsed());
+    assert!(restarted.elapsed() < Duration::from_secs(20), "{:?}", restarted.elapsed());
+    assert_eq!(used(&serving), "files");
 }
 
 #[test]

@@ -82,7 +82,9 @@ pub async fn follow(options: Options, root: PathBuf, readings: readings::Sender<
             return;
         }
     };
-    let trouble = Some(Trouble::not_asked());
+    // It may have lasted since before a restart.
+    let trouble = Trouble::not_asked().after(readings.borrow().trouble.as_ref());
+    let trouble = Some(trouble);
     readings.send_replace(Reading { documents: kept.clone(), trouble, ..Reading::default() });
     let cluster = Arc::new(Cluster::new(options.kube.kubeconfig.clone()));
     let (news, incoming) = mpsc::channel(16);
