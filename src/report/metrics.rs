@@ -281,9 +281,9 @@ fn sources(page: &Page, is_so: fn(&SourceStatus) -> bool) -> Vec<Sample> {
 
 fn reports(page: &Page) -> Vec<Sample> {
     let of = |status: &Status| {
-        let url = status.report.as_ref().map(|report| ("url", report.trouble.is_some()));
-        let node = status.node.as_ref().map(|node| ("cluster", node.untold.is_some()));
-        [url, node].into_iter().flatten().collect::<Vec<_>>()
+        let url = status.report.as_ref().is_some_and(|report| report.trouble.is_some());
+        let cluster = status.node.as_ref().is_some_and(|node| node.untold.is_some());
+        [("url", url), ("cluster", cluster)]
     };
     let all = page.status().flat_map(of);
     all.map(|(to, is_so)| Sample(vec![to.to_owned()], f64::from(u8::from(is_so)))).collect()
