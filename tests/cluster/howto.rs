@@ -12,7 +12,7 @@ use crate::rollout::Member;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What changes something is done once.
-const CHANGING: [&str; 2] = ["kubectl apply", "kubectl patch"];
+const CHANGING: [&str; 3] = ["kubectl apply", "kubectl edit", "kubectl patch"];
 
 fn play(name: &str) {
     let cluster = Cluster::start();
@@ -33,7 +33,7 @@ fn run(scene: &Scene, step: &Step) -> String {
     let patience = if is_new { Duration::from_secs(15) } else { PATIENCE };
     loop {
         let printed = scene.run(step);
-        let is_once = CHANGING.iter().any(|begin| step.command.starts_with(begin));
+        let is_once = CHANGING.iter().any(|what| step.command.contains(what));
         if is_once || is_alike(&printed, &step.output) || begun.elapsed() > patience {
             return printed;
         }
