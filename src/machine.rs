@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Digests;
+use crate::model::{Digests, Severity};
 use crate::node::Sign;
 use crate::plan::Tell;
 use steps::{
@@ -31,6 +31,20 @@ pub enum Kind {
     Revert,
     /// The engine has yet to be restarted for an earlier change; no file changes (rule H7).
     Restart,
+}
+
+impl Kind {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Heal => "heal",
+            Self::Rollback => "rollback",
+            Self::Revert => "revert",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 /// One change of the host, from its begin to the engine's answer.
@@ -208,6 +222,45 @@ pub enum Ending {
     NotDrained(String),
     /// Nothing changed, because it was no longer to be.
     Abandoned(String),
+}
+
+impl Ending {
+    /// The word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::NotChanged(_) => "not_changed",
+            Self::NotDrained(_) => "not_drained",
+            Self::Abandoned(_) => "abandoned",
+            Self::StillFailing(_) => "still_failing",
+            Self::Unconfirmed => "unconfirmed",
+            Self::RolledBack(_) => "rolled_back",
+        }
+    }
+
+    /// Why it ended so, where that is to be said.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Done | Self::Unconfirmed => None,
+            Self::NotChanged(why)
+            | Self::NotDrained(why)
+            | Self::Abandoned(why)
+            | Self::StillFailing(why)
+            | Self::RolledBack(why) => Some(why),
+        }
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Done | Self::Abandoned(_) => Severity::Info,
+            Self::Unconfirmed | Self::NotDrained(_) => Severity::Warning,
+            Self::NotChanged(_) | Self::StillFailing(_) | Self::RolledBack(_) => Severity::Error,
+        }
+    }
 }
 
 /// A reason that may pass by itself gets so many tries before it counts as lasting (rule H5).

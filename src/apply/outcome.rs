@@ -37,6 +37,19 @@ pub enum ChangeKind {
     Restored,
 }
 
+impl ChangeKind {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+            Self::Restored => "restored",
+        }
+    }
+}
+
 /// Something to report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {

@@ -8,6 +8,7 @@ mod config;
 mod crds;
 mod explain;
 mod generate;
+mod log;
 mod output;
 mod plan;
 mod render;

@@ -4,12 +4,15 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
-use image_config_agent::apply::{ChangeKind, Outcome};
+use image_config_agent::apply::Outcome;
 use image_config_agent::model::finding::printable;
 use image_config_agent::model::{Digests, Finding, Severity};
 use image_config_agent::plan::Impact;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tracing::Level;
+
+use super::log;
 
 /// Prints to standard output, in colour where that is a terminal.
 pub fn print(text: &str) -> anyhow::Result<()> {
@@ -80,11 +83,12 @@ pub fn warnings(findings: &[Finding]) {
     self::findings(&weighty.cloned().collect::<Vec<_>>());
 }
 
-/// Prints an error with all of its causes to standard error.
+/// Prints an error with all of its causes to standard error, each line as grave to the journal as it is.
 pub fn error(error: &anyhow::Error) {
     let style = Style::new().fg_color(Some(AnsiColor::Red.into()));
+    let priority = if log::is_journal() { log::priority(Level::ERROR) } else { "" };
     for line in format!("{error:#}").lines() {
-        note(&format!("{style}error{style:#}: {line}"));
+        note(&format!("{priority}{style}error{style:#}: {line}"));
     }
 }
 
@@ -106,22 +110,12 @@ pub fn diff(text: &str) -> anyhow::Result<()> {
     print(&coloured)
 }
 
-/// What happened to a path, in one word.
-pub fn change(kind: ChangeKind) -> &'static str {
-    match kind {
-        ChangeKind::Created => "created",
-        ChangeKind::Changed => "changed",
-        ChangeKind::Removed => "removed",
-        ChangeKind::Restored => "restored",
-    }
-}
-
 /// The changes and warnings of an outcome as JSON.
 pub fn outcome_json(outcome: &Outcome) -> Value {
     let changes: Vec<Value> = outcome
         .changes
         .iter()
-        .map(|one| json!({"path": one.path.to_string_lossy(), "change": change(one.kind)}))
+        .map(|one| json!({"path": one.path.to_string_lossy(), "change": one.kind.word()}))
         .collect();
     let warnings: Vec<String> = outcome.warnings.iter().map(ToString::to_string).collect();
     json!({"changes": changes, "warnings": warnings})
@@ -149,7 +143,7 @@ pub fn outcome(outcome: &Outcome) -> anyhow::Result<()> {
         print("nothing to do\n")?;
     }
     for one in &outcome.changes {
-        print(&format!("{} {}\n", change(one.kind), one.path.display()))?;
+        print(&format!("{} {}\n", one.kind.word(), one.path.display()))?;
     }
     outcome.warnings.iter().for_each(|text| warning(&text.to_string()));
     Ok(())

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use image_config_agent::driver::{self, Service};
-use image_config_agent::settings::{LogFormat, Settings};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::time::SystemTime;
+use image_config_agent::settings::Settings;
 
-use super::{Exit, HostArgs};
+use super::{Exit, HostArgs, log};
 
 /// Serves.
 #[derive(Debug, Args)]
@@ -32,24 +30,8 @@ impl Run {
         let format = self.log_format.iter().map(|format| format!("log.format={format}"));
         let flags: Vec<String> = self.host.settings.iter().cloned().chain(format).collect();
         let settings = || Settings::load(&root, std::env::vars_os(), &flags);
-        log(&settings()?)?;
+        log::begin(&settings()?)?;
         driver::run(&Service { root: &root, settings: &settings, files: self.files.clone() })?;
         Ok(Exit::Yes)
     }
-}
-
-fn log(settings: &Settings) -> anyhow::Result<()> {
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let by_default = if is_terminal { LogFormat::Pretty } else { LogFormat::Journal };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&settings.log_filter)?)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(is_terminal);
-    match settings.log_format.unwrap_or(by_default) {
-        LogFormat::Pretty => log.with_timer(SystemTime).init(),
-        LogFormat::Journal => log.without_time().init(),
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
 }

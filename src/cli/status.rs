@@ -153,11 +153,7 @@ fn told(report: &ReportStatus, now: Timestamp) -> String {
 fn conditions(conditions: &[Condition], now: Timestamp) -> String {
     let mut text = String::new();
     for condition in conditions {
-        let is_good = match condition.kind.as_str() {
-            "SourceReady" | "Valid" | "Applied" | "RuntimeReady" => condition.status == Truth::True,
-            _ => condition.status == Truth::False,
-        };
-        let style = match (is_good, condition.status) {
+        let style = match (condition.is_good(), condition.status) {
             (true, _) => Style::new().fg_color(Some(AnsiColor::Green.into())),
             (false, Truth::Unknown) => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
             (false, _) => red(),

@@ -46,6 +46,22 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The word for it, as on the command line.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Apply { .. } => "apply",
+            Self::Rollback => "rollback",
+            Self::Revert => "revert",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::ResetSource { .. } => "source reset",
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {

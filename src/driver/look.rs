@@ -222,12 +222,19 @@ impl Driver<'_> {
         let is_asked = self.standing(Some(unit)) == Standing::Running && !is_known;
         let Some(runtime) = self.runtime.clone().filter(|_| is_asked) else { return };
         let asked = tokio::time::timeout(ASK_SETTINGS, async move { runtime.config().await });
-        match self.attend(asked).await {
-            Err(_) => tracing::warn!("the engine does not say which settings it runs with"),
-            Ok(Ok(answer)) => self.engine_settings = Some((unit.invocation.clone(), answer)),
-            Ok(Err(error)) => {
-                tracing::warn!("its settings files stand in for the engine's answer: {error}");
+        let silence = match self.attend(asked).await {
+            Ok(Ok(answer)) => {
+                self.engine_settings = Some((unit.invocation.clone(), answer));
+                None
             }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("it takes too long".to_owned()),
+        };
+        if self.engine_silence != silence {
+            if let Some(why) = &silence {
+                tracing::warn!("the engine's settings files stand in for its answer: {why}");
+            }
+            self.engine_silence = silence;
         }
     }
 

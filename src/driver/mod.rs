@@ -8,6 +8,7 @@ mod engine;
 mod feeds;
 mod heals;
 mod listen;
+mod log;
 mod look;
 mod memory;
 mod node;
@@ -38,6 +39,7 @@ use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session};
 use crate::host::Root;
 use crate::machine::{Action, Change, Ending, Event, Kind, Phase};
 use crate::model::{Digests, Finding};
+use crate::plan::Tell;
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::metrics::Counts;
 use crate::report::{EngineState, Facts, LastChange, ReportStatus, SourceStatus, Status, Waiting};
@@ -114,6 +116,8 @@ pub struct Driver<'r> {
     failures: u32,
     /// What the engine said of its settings, and in which invocation.
     engine_settings: Option<(String, Vec<u8>)>,
+    /// Why it did not, as it was logged last.
+    engine_silence: Option<String>,
     /// When [`Event::Due`] is due.
     due: Option<Instant>,
     facts: Facts,
@@ -167,6 +171,7 @@ impl<'r> Driver<'r> {
             heals: Heals::default(),
             failures: 0,
             engine_settings: None,
+            engine_silence: None,
             is_service: false,
             due: None,
             facts: Facts::default(),
@@ -323,7 +328,15 @@ impl<'r> Driver<'r> {
         let was_under_way = before.is_pending() && is_at(&before, &change);
         let action = self.step(Event::Begin(change.clone()));
         if is_at(&self.memory.phase, &change) && !was_under_way {
-            tracing::info!(kind = ?change.kind, tell = ?change.tell, node = ?change.node, "a change begins");
+            let drains = change.node.as_ref().is_some_and(|node| node.drain.is_some());
+            let (kind, tell) = (change.kind.word(), change.tell.map(Tell::word));
+            tracing::info!(
+                kind,
+                tell,
+                takes_slot = change.node.is_some(),
+                drains,
+                "a change begins"
+            );
             self.last = Some(LastChange::new(&change));
         }
         if let Err(error) = self.save() {
@@ -391,7 +404,6 @@ impl<'r> Driver<'r> {
     }
 
     fn fail(&mut self, why: String) {
-        tracing::error!("{why}");
         self.vitals.count(Counts::failure);
         self.facts.failure = Some(why);
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::engine::tell_and_start;
-use super::{Driver, milliseconds, waiting};
+use super::{Driver, log, milliseconds, waiting};
 use crate::apply::{Applied, ApplyError, Outcome, drift};
 use crate::machine::{Action, Ending, Event, Kind, Phase};
 use crate::plan::Tell;
@@ -150,7 +150,7 @@ impl Driver<'_> {
     }
 
     fn finish(&mut self, ending: Ending) {
-        tracing::info!(?ending, "the change has ended");
+        log::ended(&ending);
         self.due = None;
         self.waiting = None;
         match &ending {
@@ -177,7 +177,7 @@ impl Driver<'_> {
 
     fn note_changes(&mut self, outcome: Outcome, start: Instant) {
         for change in &outcome.changes {
-            tracing::info!(path = %change.path.display(), kind = ?change.kind, "a file changed");
+            tracing::info!(path = %change.path.display(), kind = change.kind.word(), "a file changed");
         }
         for warning in &outcome.warnings {
             tracing::warn!("{warning}");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::control::{Answer, Request};
 use super::engine::below;
-use super::{Asking, Driver, Source};
+use super::{Asking, Driver, Source, log};
 use crate::apply::{Applied, ApplyError, Base, given_back, one_step_back};
 use crate::host::{Content, HostError};
 use crate::machine::{Change, Ending, Kind, Phase};
@@ -25,7 +25,7 @@ const TYPED: Asking = Asking { accepts_lock_out: false, is_typed: true, is_retry
 impl Driver<'_> {
     /// Does what is asked for, as far as it goes without waiting.
     pub async fn answer(&mut self, request: Request) -> Answer {
-        tracing::info!(?request, "a request");
+        tracing::info!(request = request.word(), "a request");
         let result = match request {
             Request::Apply { accept_lockout, retry } => {
                 self.let_go_of_node().await;
@@ -214,6 +214,9 @@ impl Driver<'_> {
         if self.statuses.borrow().as_ref().is_some_and(is_old) {
             return;
         }
+        let last = self.statuses.borrow().as_ref().map(|last| last.conditions.clone());
+        let is_idle = self.memory.phase == Phase::Idle;
+        log::turned(&last.unwrap_or_default(), &status.conditions, is_idle);
         self.publish(&status);
         self.statuses.send_replace(Some(status));
     }

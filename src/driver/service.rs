@@ -166,7 +166,6 @@ fn reload(
             tracing::info!("the settings were read again");
         }
         Err(error) => {
-            tracing::error!("the settings are wrong, those of before stay: {error}");
             driver.facts.settings = Some(error.to_string());
         }
     }

@@ -35,6 +35,17 @@ pub struct Condition {
     pub last_transition_time: Timestamp,
 }
 
+impl Condition {
+    /// Whether it is as it should be.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        match self.kind.as_str() {
+            "SourceReady" | "Valid" | "Applied" | "RuntimeReady" => self.status == Truth::True,
+            _ => self.status == Truth::False,
+        }
+    }
+}
+
 /// What is known of the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum EngineState {

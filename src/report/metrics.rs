@@ -33,7 +33,7 @@ pub struct Counts {
 impl Counts {
     /// A change has ended.
     pub fn change(&mut self, kind: Kind, ending: &Ending) {
-        *self.changes.entry((kind_name(kind), ending_name(ending))).or_default() += 1;
+        *self.changes.entry((kind.word(), ending.word())).or_default() += 1;
     }
 
     /// So many files of ours that others had changed were put right.
@@ -250,7 +250,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::Gauge,
         samples: |page| {
             let last = page.status().filter_map(|status| status.last_change.as_ref());
-            last.map(|last| Sample(vec![kind_name(last.kind).to_owned()], seconds(last.began)))
+            last.map(|last| Sample(vec![last.kind.word().to_owned()], seconds(last.began)))
                 .collect()
         },
     },
@@ -312,10 +312,10 @@ fn findings(page: &Page) -> Vec<Sample> {
 
 /// Those that did not happen too: a rate needs the zero before the first one.
 fn changes(page: &Page) -> Vec<Sample> {
-    let happened = |kind: Kind, ending| page.counts.changes.get(&(kind_name(kind), ending));
+    let happened = |kind: Kind, ending| page.counts.changes.get(&(kind.word(), ending));
     let all = KINDS.iter().flat_map(|&kind| {
         ENDINGS.iter().map(move |&ending| {
-            let labels = vec![kind_name(kind).to_owned(), ending.to_owned()];
+            let labels = vec![kind.word().to_owned(), ending.to_owned()];
             Sample(labels, happened(kind, ending).copied().unwrap_or(0) as f64)
         })
     });
@@ -331,16 +331,6 @@ fn durations(page: &Page) -> Vec<Sample> {
 
 const KINDS: [Kind; 5] = [Kind::Apply, Kind::Heal, Kind::Rollback, Kind::Revert, Kind::Restart];
 
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Apply => "apply",
-        Kind::Heal => "heal",
-        Kind::Rollback => "rollback",
-        Kind::Revert => "revert",
-        Kind::Restart => "restart",
-    }
-}
-
 const ENDINGS: [&str; 7] = [
     "done",
     "not_changed",
@@ -350,18 +340,6 @@ const ENDINGS: [&str; 7] = [
     "unconfirmed",
     "rolled_back",
 ];
-
-fn ending_name(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Done => "done",
-        Ending::NotChanged(_) => "not_changed",
-        Ending::NotDrained(_) => "not_drained",
-        Ending::Abandoned(_) => "abandoned",
-        Ending::StillFailing(_) => "still_failing",
-        Ending::Unconfirmed => "unconfirmed",
-        Ending::RolledBack(_) => "rolled_back",
-    }
-}
 
 fn seconds(time: Timestamp) -> f64 {
     time.as_millisecond() as f64 / 1e3

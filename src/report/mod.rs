@@ -10,6 +10,7 @@ pub mod node_status;
 pub mod reasons;
 pub mod rollout;
 pub mod status;
+pub mod turns;
 
 pub use conditions::{Condition, EngineState, Facts, Truth};
 pub use node_image_config::{NodeImageConfig, NodeImageConfigSpec, NodeImageConfigStatus};

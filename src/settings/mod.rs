@@ -175,7 +175,7 @@ pub struct Settings {
     pub recheck: Duration,
     /// What is logged.
     pub log_filter: String,
-    /// How the log is written; unset: pretty on a terminal, else for the journal.
+    /// How the log is written; unset: for the journal where it reads it, else pretty.
     pub log_format: Option<LogFormat>,
     /// Where metrics and probes are served; unset: nowhere.
     pub metrics_listen: Option<Listen>,

@@ -4,6 +4,7 @@
 #[path = "../support/agent.rs"]
 mod agent;
 mod heal;
+mod log;
 mod metrics;
 mod requests;
 mod serving;

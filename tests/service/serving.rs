@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -89,6 +89,16 @@ impl Serving {
         self.until(&format!("{reference} {verdict}"), || self.host.verdict(reference) == verdict);
     }
 
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(log(&self.host)).unwrap()
+    }
+
+    /// Its lines that say `what`.
+    pub fn logged(&self, what: &str) -> Vec<String> {
+        self.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
+    }
+
     pub fn ask(&self, command: &str) -> Run {
         self.host.run(&[command])
     }
@@ -154,9 +164,13 @@ fn spawn(host: &Host, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
         .arg("--root")
         .arg(host.root())
         .args(arguments)
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::options().append(true).create(true).open(log(host)).unwrap())
         .spawn()
         .unwrap()
+}
+
+fn log(host: &Host) -> PathBuf {
+    host.root().with_extension("log")
 }
 
 impl Drop for Serving {

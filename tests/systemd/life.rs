@@ -99,6 +99,7 @@ fn h13_without_the_bus_a_change_waits_and_then_goes_on() {
     host.until("a word of it", || {
         host.status()["waiting"]["for"].as_str().is_some_and(|what| what.contains("bus"))
     });
+    assert!(host.journal().contains("RuntimeReady Unknown"), "{}", host.journal());
     assert!(!host.text(REGISTRIES).contains("b.test"));
     host.ok(&["systemctl", "unmask", "--runtime", "dbus.socket", "dbus.service"]);
     host.ok(&["systemctl", "start", "dbus.socket"]);

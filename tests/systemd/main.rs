@@ -10,6 +10,7 @@ mod host;
 #[path = "../pulls/image.rs"]
 mod image;
 mod life;
+mod log;
 mod network;
 mod packages;
 mod peer;

@@ -35,6 +35,9 @@ fn h5_a_start_that_hangs_is_undone_at_its_deadline() {
     host.behaves("hang-if=evil.test");
     host.documents(&blocking("evil.test"));
     host.until_condition("Degraded", "True", "RolledBack");
+    // It hung, rather than die: the deadline ended the wait.
+    let said = host.run(&["image-config-agent", "status"]).out;
+    assert!(said.contains("waited 3s for the end of the restart of crio.service"), "{said}");
     assert!(host.is_active("crio") && host.is_active("kubelet"), "{}", host.journal());
     assert!(!host.text(REGISTRIES).contains("evil.test"));
 }

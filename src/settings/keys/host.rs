@@ -153,7 +153,7 @@ pub(super) const WATCHED: &[Key] = &[
     },
     Key {
         name: "log.format",
-        about: "pretty, journal or json: how the log is written; unset: pretty on a terminal, else journal",
+        about: "pretty, journal or json: how the log is written; unset: journal where the journal reads it, else pretty",
         set: |s, v| word(v, &LOG_FORMATS).map(|format| s.log_format = Some(format)),
         show: |s| s.log_format.map(|format| named(format, &LOG_FORMATS)).unwrap_or_default(),
     },

@@ -248,7 +248,10 @@ impl Follower {
         let given = reading.documents.as_deref();
         let is_same = given.is_some_and(|given| is_same(given, &self.kept.documents));
         if !is_same || reading.revision != self.kept.notes.revision {
-            tracing::info!(revision = ?self.kept.notes.revision, "the endpoint gave documents");
+            tracing::info!(
+                revision = self.kept.notes.revision.as_deref(),
+                "the endpoint gave documents"
+            );
             *reading = Reading::kept(&self.kept);
             return true;
         }

@@ -179,17 +179,24 @@ func readBehaviour() (behaviour, error) {
 func (b behaviour) start() error {
 	time.Sleep(b.slow)
 	if b.hang {
-		select {}
+		hang()
 	}
 	if b.fail {
 		return errors.New("told to fail")
 	}
 	text, _ := os.ReadFile("/etc/containers/registries.conf")
 	if b.hangIf != "" && strings.Contains(string(text), b.hangIf) {
-		select {}
+		hang()
 	}
 	if b.failIf != "" && strings.Contains(string(text), b.failIf) {
 		return fmt.Errorf("told to fail where registries.conf says %s", b.failIf)
 	}
 	return nil
+}
+
+// hang never returns. Nothing else runs yet, and Go ends a program in which nothing ever will: so it sleeps.
+func hang() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
