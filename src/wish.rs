@@ -14,6 +14,8 @@ pub enum Standing {
     Silent,
     /// Nobody could ask.
     Unreachable,
+    /// It is being started, and may or may not have read its files.
+    Starting,
     /// It runs.
     Running,
     /// It should run, and does not (rule H6).
@@ -64,7 +66,8 @@ pub struct Seen {
 pub enum Wish {
     /// Nothing.
     Nothing,
-    /// Nothing yet: the engine would have to be told, and cannot be.
+    /// Nothing yet: the engine would have to be told, and cannot be, or is just starting: whether it
+    /// bears the files that there are is to be seen first (rule H6).
     Wait,
     /// This change; then a restart is owed, or not.
     Change {
@@ -83,14 +86,20 @@ impl Seen {
         match &self.target {
             _ if self.is_held => Wish::Nothing,
             Some(_) => match self.asked {
-                Asked::Now(_) if self.standing == Standing::Unreachable => Wish::Wait,
+                Asked::Now(_)
+                    if matches!(self.standing, Standing::Unreachable | Standing::Starting) =>
+                {
+                    Wish::Wait
+                }
                 Asked::Now(tell) => self.change(Kind::Apply, Some(tell), owed),
                 Asked::Nothing => self.change(Kind::Apply, None, owed),
                 Asked::Later => self.change(Kind::Apply, None, true),
             },
             None if self.heals => {
-                let is_told = self.has_read_foreign && self.is_readable;
-                self.change(Kind::Heal, is_told.then_some(Tell::Reload), owed)
+                let is_told =
+                    self.has_read_foreign && self.is_readable && self.standing == Standing::Running;
+                let owes_restart = owed || (self.has_read_foreign && !is_told);
+                self.change(Kind::Heal, is_told.then_some(Tell::Reload), owes_restart)
             }
             None if owed && self.is_readable && self.standing == Standing::Running => {
                 self.change(Kind::Restart, Some(Tell::Restart), owed)
@@ -114,7 +123,7 @@ impl NodeSeen {
     #[must_use]
     pub fn steps(self, change: &Change, standing: Standing, hurts_pods: bool) -> Option<NodeSteps> {
         let is_quiet = matches!(change.kind, Kind::Heal | Kind::Revert);
-        let runs = matches!(standing, Standing::Running | Standing::Failing);
+        let runs = !matches!(standing, Standing::Silent | Standing::Unreachable);
         if is_quiet || !runs || (change.tell.is_none() && !hurts_pods) {
             return None;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use image_config_agent::runtime::{
     ActiveState, Confirmation, Load, Runtime, RuntimeError, RuntimeSettings, Tell, Unit,
 };
-use runtime_support::{DONE, Fake, Host, Job, running};
+use runtime_support::{DONE, Fake, Host, Job, RELOADED, running};
 use tokio::net::UnixListener;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -47,8 +47,19 @@ async fn h6_what_systemd_says_of_a_unit() {
     assert_eq!((unit.load, unit.active), (Load::Loaded, ActiveState::Active));
     assert_eq!(unit.invocation, "01".repeat(16));
     assert_eq!(unit.dependents, ["helper.service", "kubelet.service"]);
-    let since = unit.last_read.unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
-    assert_eq!(since, Duration::from_secs(2), "a reload is later than the start");
+    let since = unit.last_read.unwrap().elapsed().unwrap();
+    assert!(
+        since.abs_diff(RELOADED) < Duration::from_millis(900),
+        "a reload is later than the start"
+    );
+}
+
+/// What was read before the clock was set has a time of no use.
+#[tokio::test]
+async fn h9_a_clock_that_was_set_since_says_nothing_of_what_was_read() {
+    let host = Host::new();
+    host.unit("crio.service", Fake { clock_set_by: Duration::from_secs(60), ..running() });
+    assert_eq!(unit(&host).await.last_read, None);
 }
 
 #[tokio::test]

@@ -3,25 +3,95 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::watch::Wake;
+use crate::apply::ApplyError;
+use crate::apply::state::{self, STATE_DIR};
 use crate::host::Root;
 use crate::plan::Tell;
-use crate::runtime::{Confirmation, Runtime, RuntimeError, RuntimeSettings};
+use crate::runtime::{ActiveState, Confirmation, Load, Runtime, RuntimeError, RuntimeSettings};
 use crate::settings::Settings;
+use crate::waits::{backoff, jittered};
 
-/// Tells the engine, and starts what a failed restart left dead (rule H5).
+/// Tells the engine, and starts what a failed restart left dead (rule H5). None where there is nobody
+/// to be told any more: whoever stopped, masked or removed it meanwhile wants no engine (rule H6).
 pub(super) async fn tell_and_start(
     runtime: Arc<Runtime>,
     tell: Tell,
     dependents: Vec<String>,
-) -> Result<Confirmation, RuntimeError> {
-    let told = match runtime.unit().await? {
-        Some(unit) => runtime.tell(tell, &unit).await?,
-        // It was there when the change began: whoever removed it wants no engine.
-        None => return Ok(Confirmation::Confirmed),
-    };
+) -> Result<Option<Confirmation>, RuntimeError> {
+    let Some(unit) = runtime.unit().await? else { return Ok(None) };
+    let is_masked = unit.load == Load::Masked && !unit.active.runs();
+    if unit.active == ActiveState::Inactive || is_masked {
+        return Ok(None);
+    }
+    let told = runtime.tell(tell, &unit).await?;
     // Only now: each of them would start a failing engine once more.
     runtime.start(&dependents).await?;
-    Ok(told)
+    Ok(Some(told))
+}
+
+/// What the engine said last of the settings it runs with (rule R10). It is kept, because a policy that
+/// CRI-O's command line names stays ours while CRI-O cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EngineSaid {
+    /// The invocation that said it.
+    pub invocation: String,
+    /// What it said, as TOML.
+    pub settings: String,
+}
+
+impl EngineSaid {
+    pub fn load(root: &Root) -> Result<Option<Self>, ApplyError> {
+        state::load(root, &Path::new(STATE_DIR).join("engine.json"))
+    }
+
+    pub fn save(&self, root: &Root) -> Result<(), ApplyError> {
+        state::save(root, &Path::new(STATE_DIR).join("engine.json"), self)
+    }
+}
+
+/// Wakes the driver whenever the engine's unit changes.
+#[derive(Default)]
+pub(super) struct EngineWatch(Option<(Arc<Runtime>, JoinHandle<()>)>);
+
+impl EngineWatch {
+    /// Watches this engine, if it is another than before.
+    pub fn follow(&mut self, runtime: Option<&Arc<Runtime>>, wakes: &UnboundedSender<Wake>) {
+        let now = self.0.as_ref().map(|(runtime, _)| runtime);
+        if now.map(Arc::as_ptr) == runtime.map(Arc::as_ptr) {
+            return;
+        }
+        if let Some((_, task)) = self.0.take() {
+            task.abort();
+        }
+        self.0 = runtime.map(|runtime| {
+            let task = tokio::spawn(watch(Arc::clone(runtime), wakes.clone()));
+            (Arc::clone(runtime), task)
+        });
+    }
+}
+
+/// Goes on for as long as the bus can be had again. What is missed meanwhile, a look will tell.
+async fn watch(runtime: Arc<Runtime>, wakes: UnboundedSender<Wake>) {
+    let mut failures = 0_u32;
+    loop {
+        let mut is_watched = false;
+        let lost = runtime
+            .follow(|| {
+                is_watched = true;
+                // Nobody to wake: the process ends.
+                let _ = wakes.send(Wake::Engine);
+            })
+            .await;
+        failures = if is_watched { 0 } else { failures.saturating_add(1) };
+        tracing::debug!("the engine's unit is not watched at present: {lost}");
+        let _ = wakes.send(Wake::Engine);
+        tokio::time::sleep(jittered(backoff(failures))).await;
+    }
 }
 
 /// The engine's side, unless the settings or the root say that there is none to be told (X2).

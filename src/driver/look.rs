@@ -1,8 +1,9 @@
 //! Looking: what the documents mean for the host, and how the host and its engine stand.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::engine::EngineSaid;
 use super::{Driver, Source};
 use crate::apply::{ApplyError, Drift, drift, is_applied};
 use crate::machine::Phase;
@@ -107,6 +108,7 @@ impl Driver<'_> {
             Err(error) => return self.fail(error.to_string()),
         };
         self.note_drift(&drift);
+        self.facts.is_applied &= drift.is_empty();
         let is_busy = matches!(self.memory.phase, Phase::Changing(_) | Phase::Undoing { .. });
         let is_held = self.memory.is_held || self.facts.observes.is_some();
         if is_busy || is_held || self.healable(&drift).is_empty() {
@@ -120,6 +122,22 @@ impl Driver<'_> {
                 self.begin(change).await;
                 self.refresh();
             }
+        }
+        self.report();
+    }
+
+    /// Puts right what others change while the engine is being told, which may take minutes.
+    pub(super) fn heal_while_told(&mut self) {
+        let is_held = self.memory.is_held || self.facts.observes.is_some();
+        let Ok(drift) = drift(self.root) else { return };
+        if is_held || self.healable(&drift).is_empty() {
+            return;
+        }
+        self.note_drift(&drift);
+        // Which of the two files it reads nobody knows.
+        self.is_told_in_vain |= drift.iter().any(|drift| self.is_kept_in_memory(&drift.path));
+        if let Err(error) = self.heal() {
+            self.fail(error.to_string());
         }
         self.report();
     }
@@ -158,20 +176,37 @@ impl Driver<'_> {
         }
     }
 
-    /// Whether the engine may have read what others wrote into files that it keeps in memory.
+    /// Whether the engine may have read what others wrote into files that it keeps in memory. Where
+    /// nobody can tell, it may.
     fn has_read(&self, drift: &[Drift], unit: Option<&Unit>) -> bool {
-        let running = unit.filter(|unit| self.standing(Some(unit)) == Standing::Running);
-        let Some(last_read) = running.and_then(|unit| unit.last_read) else { return false };
+        let mut kept = drift.iter().filter(|drift| self.is_kept_in_memory(&drift.path));
+        match self.standing(unit) {
+            Standing::Silent => false,
+            Standing::Starting | Standing::Unreachable => kept.next().is_some(),
+            Standing::Failing => {
+                // It may start by itself at any time.
+                let is_tried = unit.is_some_and(|unit| unit.active == ActiveState::Activating);
+                is_tried && kept.next().is_some()
+            }
+            Standing::Running => {
+                let last_read = unit.and_then(|unit| unit.last_read);
+                kept.any(|drift| self.was_there_by(&drift.path, last_read))
+            }
+        }
+    }
+
+    /// Whether the engine reads a file at its start and at a reload, and not at every pull.
+    pub(super) fn is_kept_in_memory(&self, path: &Path) -> bool {
         let paths = &self.settings.paths;
-        let is_kept_in_memory = |drift: &&Drift| {
-            drift.path == paths.registries_conf || drift.path.starts_with(&paths.registries_conf_d)
-        };
-        let may_be_read = |drift: &Drift| {
-            // What is gone, or says nothing of its age, may have been so for long.
-            let changed = self.root.changed(&drift.path).ok().flatten();
-            changed.is_none_or(|changed| changed <= last_read)
-        };
-        drift.iter().filter(is_kept_in_memory).any(may_be_read)
+        path == paths.registries_conf || path.starts_with(&paths.registries_conf_d)
+    }
+
+    /// Whether a file may have been as it is at that time. What is gone, or says nothing of its age, may
+    /// have been so for long; what is of a time to come was changed under another clock.
+    fn was_there_by(&self, path: &Path, time: Option<SystemTime>) -> bool {
+        let changed = self.root.changed(path).ok().flatten();
+        let Some((changed, time)) = changed.zip(time) else { return true };
+        changed <= time || changed > SystemTime::now()
     }
 
     /// Files that are to be put right: not those that somebody keeps changing (rule H9).
@@ -217,25 +252,30 @@ impl Driver<'_> {
 
     /// Asks an engine that runs which settings it runs with, once an invocation (rule R10).
     async fn ask_settings(&mut self, unit: &Unit) {
-        let is_known =
-            self.engine_settings.as_ref().is_some_and(|(run, _)| *run == unit.invocation);
+        let is_known = self.said.as_ref().is_some_and(|said| said.invocation == unit.invocation);
         let is_asked = self.standing(Some(unit)) == Standing::Running && !is_known;
         let Some(runtime) = self.runtime.clone().filter(|_| is_asked) else { return };
         let asked = tokio::time::timeout(ASK_SETTINGS, async move { runtime.config().await });
-        let silence = match self.attend(asked).await {
-            Ok(Ok(answer)) => {
-                self.engine_settings = Some((unit.invocation.clone(), answer));
-                None
-            }
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("it takes too long".to_owned()),
+        let why = match self.attend(asked).await {
+            Err(_) => format!("no answer within {} s", ASK_SETTINGS.as_secs()),
+            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(answer)) => return self.note_said(&unit.invocation, &answer),
         };
-        if self.engine_silence != silence {
-            if let Some(why) = &silence {
-                tracing::warn!("the engine's settings files stand in for its answer: {why}");
-            }
-            self.engine_silence = silence;
+        if self.mute.as_ref() != Some(&unit.invocation) {
+            tracing::warn!("the engine does not say which settings it runs with: {why}");
+            self.mute = Some(unit.invocation.clone());
         }
+    }
+
+    fn note_said(&mut self, invocation: &str, answer: &[u8]) {
+        let said = EngineSaid {
+            invocation: invocation.to_owned(),
+            settings: String::from_utf8_lossy(answer).into_owned(),
+        };
+        if let Err(error) = said.save(self.root) {
+            self.fail(error.to_string());
+        }
+        self.said = Some(said);
     }
 
     /// How the engine stands; without a unit, by what is known of why there is none.
@@ -246,6 +286,7 @@ impl Driver<'_> {
             }
             None => Standing::Silent,
             Some(unit) if unit.load == Load::Masked => Standing::Silent,
+            Some(unit) if unit.is_starting() && !self.starts_too_long() => Standing::Starting,
             Some(unit) => match unit.active {
                 ActiveState::Active | ActiveState::Reloading => Standing::Running,
                 ActiveState::Failed | ActiveState::Activating => Standing::Failing,
@@ -254,9 +295,20 @@ impl Driver<'_> {
         }
     }
 
+    /// Whether its start takes longer than a restart of ours may: then it counts as failing.
+    fn starts_too_long(&self) -> bool {
+        let deadline = self.settings.runtime.restart_deadline;
+        self.starting_since.is_some_and(|since| since.elapsed() >= deadline)
+    }
+
     fn note_engine(&mut self, unit: &Unit) {
+        self.starting_since = match unit.is_starting() {
+            true => self.starting_since.or_else(|| Some(Instant::now())),
+            false => None,
+        };
         self.facts.engine = match self.standing(Some(unit)) {
             Standing::Silent | Standing::Unreachable => EngineState::Inactive,
+            Standing::Starting => EngineState::Starting,
             Standing::Failing => {
                 EngineState::Failing(format!("{} is {}", self.settings.runtime.unit, unit.sub))
             }

@@ -47,7 +47,7 @@ use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::waits::backoff;
 use crate::wish::Wish;
-use engine::runtime_of;
+use engine::{EngineSaid, runtime_of};
 pub use feeds::Feeds;
 use heals::Heals;
 use node::Keeper;
@@ -114,10 +114,14 @@ pub struct Driver<'r> {
     is_service: bool,
     /// How often in a row a look came to nothing that may pass.
     failures: u32,
-    /// What the engine said of its settings, and in which invocation.
-    engine_settings: Option<(String, Vec<u8>)>,
-    /// Why it did not, as it was logged last.
-    engine_silence: Option<String>,
+    /// What the engine said last of its settings.
+    said: Option<EngineSaid>,
+    /// The invocation that did not say it, so that it is logged once.
+    mute: Option<String>,
+    /// Since when the engine has been seen to start.
+    starting_since: Option<Instant>,
+    /// Others changed a file while the engine was told: it has to be told again.
+    is_told_in_vain: bool,
     /// When [`Event::Due`] is due.
     due: Option<Instant>,
     facts: Facts,
@@ -170,8 +174,10 @@ impl<'r> Driver<'r> {
             judged: None,
             heals: Heals::default(),
             failures: 0,
-            engine_settings: None,
-            engine_silence: None,
+            said: EngineSaid::load(root)?,
+            mute: None,
+            starting_since: None,
+            is_told_in_vain: false,
             is_service: false,
             due: None,
             facts: Facts::default(),
@@ -229,6 +235,7 @@ impl<'r> Driver<'r> {
             }
             self.move_place();
             self.waiting = None;
+            self.facts.is_put_off = false;
             let unit = self.look_at_engine().await;
             let is_reached = self.look_at_node_object().await;
             if asking.is_typed && !is_reached && self.memory.is_of_mco.is_none() {
@@ -264,7 +271,11 @@ impl<'r> Driver<'r> {
                     self.abandon("nothing is to be changed any more").await;
                     break;
                 }
-                Wish::Nothing | Wish::Wait => break,
+                Wish::Nothing => break,
+                Wish::Wait => {
+                    self.facts.is_put_off = true;
+                    break;
+                }
             }
         }
         self.count_failures();
@@ -285,7 +296,7 @@ impl<'r> Driver<'r> {
 
     fn count_failures(&mut self) {
         let is_untidy = self.is_service && self.place.is_some() && !self.is_tidy;
-        let is_stuck = self.facts.failure.is_some() || self.wants_the_bus() || is_untidy;
+        let is_stuck = self.facts.failure.is_some() || self.facts.is_put_off || is_untidy;
         self.failures = match &self.facts.ending {
             // A drain has taken its time already.
             Some(Ending::NotDrained(_)) => LONG_WAIT,
@@ -307,7 +318,8 @@ impl<'r> Driver<'r> {
         let what = match (&self.facts.failure, &self.facts.ending) {
             (Some(_), _) => "another try of what failed",
             (None, Some(Ending::NotDrained(_))) => "another try to drain the node",
-            (None, _) if self.wants_the_bus() => "the system bus, to tell the engine",
+            (None, _) if self.facts.engine == EngineState::Starting => "the engine to be up",
+            (None, _) if self.facts.is_put_off => "the system bus, to tell the engine",
             (None, _) => "the cluster, to see how this node stands",
         };
         if self.due.is_none() {
@@ -315,11 +327,6 @@ impl<'r> Driver<'r> {
             self.report();
         }
         again
-    }
-
-    /// Whether a change is put off because the engine could not be told of it.
-    fn wants_the_bus(&self) -> bool {
-        matches!(self.facts.engine, EngineState::Unreachable(_)) && !self.facts.is_applied
     }
 
     /// Begins a change and takes it as far as it goes; false where nothing came of it.
@@ -428,7 +435,7 @@ impl<'r> Driver<'r> {
 
     /// What the engine reads at present.
     fn host(&self) -> HostFiles {
-        let engine = self.engine_settings.as_ref().map(|(_, answer)| answer.as_slice());
+        let engine = self.said.as_ref().map(|said| said.settings.as_bytes());
         HostFiles::read_with(self.root, &self.settings, engine)
     }
 }

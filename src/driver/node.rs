@@ -328,11 +328,12 @@ impl Driver<'_> {
         self.keeper.as_ref().is_some_and(|keeper| keeper.is_lost.load(Ordering::Relaxed))
     }
 
-    /// Lets the node go before the agent stops, if nothing on the host has changed yet or all has
-    /// (rule H10).
+    /// Before the agent stops (rule H10): files that the engine has not taken go back, and the node is
+    /// let go if nothing on the host has changed yet or all has.
     pub(super) async fn stop(&mut self) {
         let latest = Instant::now() + STOP_WITHIN;
         self.abandon("the agent is stopping").await;
+        self.end_telling().await;
         while let Some(due) = self.due.take() {
             if !matches!(self.memory.phase, Phase::Leaving { .. }) || due > latest {
                 return;
@@ -341,6 +342,30 @@ impl Driver<'_> {
             let action = self.step(Event::Due);
             self.perform(action).await;
         }
+    }
+
+    /// Files that the engine has not taken so far are told once more, or go back. That is no verdict on
+    /// them: the next start tries them again.
+    async fn end_telling(&mut self) {
+        if !self.is_telling_of_new_files() {
+            return;
+        }
+        let action = self.step(Event::Due);
+        self.perform(action).await;
+        if !self.is_telling_of_new_files() {
+            return;
+        }
+        let why = "the agent was stopped before the engine had taken the files".to_owned();
+        let action = self.step(Event::NotTold { why, is_passing: false });
+        self.remember();
+        self.perform(action).await;
+        if let Err(error) = self.session.lift_hold() {
+            self.fail(error.to_string());
+        }
+    }
+
+    fn is_telling_of_new_files(&self) -> bool {
+        matches!(&self.memory.phase, Phase::Telling { change, .. } if change.kind == Kind::Apply)
     }
 
     /// How the host stands as a node of its cluster.

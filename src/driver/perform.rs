@@ -1,5 +1,7 @@
 //! Performing: what the machine asks for is done, and what came of it is told to the machine.
 
+use std::future::Future;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::engine::tell_and_start;
@@ -10,6 +12,9 @@ use crate::plan::Tell;
 use crate::report::EngineState;
 use crate::runtime::Confirmation;
 use crate::waits::jittered;
+
+/// How often files are looked at while the engine is told.
+const HEAL_EVERY: Duration = Duration::from_millis(500);
 
 impl Driver<'_> {
     /// Performs an action and all that follow from it, until one is to wait or the change ends.
@@ -100,21 +105,34 @@ impl Driver<'_> {
         let start = Instant::now();
         let Some(runtime) = self.runtime.clone() else { return Event::Told };
         let dependents = self.memory.phase.change().map(|change| change.dependents.clone());
-        let result =
-            self.attend(tell_and_start(runtime, tell, dependents.unwrap_or_default())).await;
+        self.facts.engine = EngineState::BeingTold;
+        self.waiting = match tell {
+            Tell::Restart => {
+                waiting("the engine's restart", self.settings.runtime.restart_deadline)
+            }
+            Tell::Reload => waiting("the engine's reload", self.settings.runtime.reload_deadline),
+        };
+        self.report();
+        let telling = tell_and_start(runtime, tell, dependents.unwrap_or_default());
+        let result = self.heal_during(telling).await;
+        self.waiting = None;
         let took = milliseconds(start);
         if let Some(last) = &mut self.last {
             last.engine_ms = Some(last.engine_ms.unwrap_or(0).saturating_add(took));
         }
         match result {
-            Ok(Confirmation::Confirmed) => {
+            Ok(None) => {
+                self.facts.engine = EngineState::Inactive;
+                Event::Told
+            }
+            Ok(Some(Confirmation::Confirmed)) => {
                 if let Some(last) = &mut self.last {
                     last.told = Some(tell);
                 }
                 self.facts.engine = EngineState::Ready;
                 Event::Told
             }
-            Ok(Confirmation::Unconfirmed(why)) => {
+            Ok(Some(Confirmation::Unconfirmed(why))) => {
                 tracing::warn!("nobody knows whether the engine took the files: {why}");
                 self.facts.engine = EngineState::Unconfirmed;
                 Event::Unconfirmed
@@ -124,6 +142,18 @@ impl Driver<'_> {
                 self.facts.engine = EngineState::Failing(error.to_string());
                 Event::NotTold { why: error.to_string(), is_passing: error.is_passing() }
             }
+        }
+    }
+
+    /// Waits for the engine's answer; what others change meanwhile is put right (rule H9).
+    async fn heal_during<T>(&mut self, telling: impl Future<Output = T>) -> T {
+        let mut telling = pin!(telling);
+        loop {
+            tokio::select! {
+                answer = &mut telling => return answer,
+                () = tokio::time::sleep(HEAL_EVERY) => self.heal_while_told(),
+            }
+            self.beat();
         }
     }
 
@@ -166,6 +196,7 @@ impl Driver<'_> {
         if ending == Ending::Done && was_restarted {
             self.memory.owes_restart = false;
         }
+        self.memory.owes_restart |= std::mem::take(&mut self.is_told_in_vain);
         self.facts.ending = Some(ending.clone());
         if let Some(last) = &mut self.last {
             self.vitals.count(|counts| counts.change(last.kind, &ending));

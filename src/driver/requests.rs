@@ -36,6 +36,7 @@ impl Driver<'_> {
                 lifted.map(|()| self.outcome_in_words())
             }
             Request::Rollback => self.step_back(Kind::Rollback).await,
+            Request::Revert if !self.memory.phase.is_open() => Ok(busy()),
             Request::Revert => {
                 self.hold(true).await;
                 self.step_back(Kind::Revert).await
@@ -152,7 +153,13 @@ impl Driver<'_> {
         if is_held {
             self.abandon("somebody asked this agent to change nothing").await;
         }
-        let message = if is_held { "held: nothing is changed until release" } else { "released" };
+        let message = match (is_held, &self.memory.phase) {
+            (false, _) => "released",
+            (true, Phase::Idle) => "held: nothing is changed until release",
+            (true, _) => {
+                "held: what has begun is brought to its end, and nothing else is changed until release"
+            }
+        };
         Answer { ok: true, message: message.to_owned() }
     }
 
@@ -164,8 +171,8 @@ impl Driver<'_> {
         match refused {
             _ if self.memory.is_held => no("held: nothing is changed until release"),
             Some((_, message)) if ending.ok => no(message),
-            None if ending.ok && self.wants_the_bus() => {
-                no("nothing is changed before the engine can be told; see `status`")
+            None if ending.ok && !self.facts.is_applied => {
+                no(&self.facts.why_not_applied(&self.memory.phase))
             }
             _ => ending,
         }
@@ -211,7 +218,7 @@ impl Driver<'_> {
         let now = Timestamp::now();
         let status = self.status_at(now);
         let is_old = |old: &Status| Status { written: now, ..old.clone() } == status;
-        if self.statuses.borrow().as_ref().is_some_and(is_old) {
+        if self.statuses.borrow().as_ref().is_some_and(is_old) && self.is_written() {
             return;
         }
         let last = self.statuses.borrow().as_ref().map(|last| last.conditions.clone());
@@ -229,6 +236,11 @@ impl Driver<'_> {
         if let Err(error) = written {
             tracing::error!("the status cannot be written: {error}");
         }
+    }
+
+    /// Whether the file is there: somebody may have removed it, or it could not be written.
+    fn is_written(&self) -> bool {
+        matches!(self.root.changed(&Path::new(RUN_DIR).join("status.json")), Ok(Some(_)))
     }
 
     fn write_status(&self, bytes: &[u8]) -> Result<(), HostError> {

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::control::{self, Asked};
-use super::engine::runtime_of;
+use super::engine::{EngineWatch, runtime_of};
 use super::listen::Served;
 use super::reports::Reports;
 use super::watch::{Wake, Watch};
@@ -23,6 +23,9 @@ use crate::waits::jittered;
 
 /// How soon after a change of our files they are put right.
 const HEAL_AFTER: Duration = Duration::from_millis(50);
+
+/// How soon after a change of the engine's unit it is looked at: systemd says several things at once.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// How long a predecessor that is just stopping is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -82,6 +85,8 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     let mut watches = Watches {
         sources: Watch::new(Wake::Source, waking.clone())?,
         host: Watch::new(Wake::Host, waking.clone())?,
+        engine: EngineWatch::default(),
+        waking: waking.clone(),
     };
     let mut reports = Reports::default();
     watches.follow(&driver);
@@ -272,12 +277,15 @@ impl Signals {
 struct Watches {
     sources: Watch,
     host: Watch,
+    engine: EngineWatch,
+    waking: UnboundedSender<Wake>,
 }
 
 impl Watches {
     fn follow(&mut self, driver: &Driver<'_>) {
         self.sources.follow(&driver.source_paths());
         self.host.follow(&driver.host_paths());
+        self.engine.follow(driver.runtime.as_ref(), &self.waking);
     }
 }
 
@@ -312,6 +320,10 @@ impl Times {
 
     fn wake(&mut self, wake: Wake, settings: &Settings) {
         let now = Instant::now();
+        if wake == Wake::Engine {
+            self.look = self.look.min(now + SETTLED);
+            return;
+        }
         let latest = *self.latest.get_or_insert(now + settings.quiet * MOST_QUIET);
         self.look = (now + settings.quiet).min(latest);
         if wake == Wake::Host {
@@ -342,10 +354,7 @@ pub(super) fn beat() {
 
 /// Tells systemd in one line what goes on.
 pub(super) fn say(status: &Status) {
-    let wrong = status.conditions.iter().find(|condition| {
-        condition.kind == "Applied" && condition.status != crate::report::Truth::True
-    });
-    let line = match wrong {
+    let line = match status.obstacle() {
         Some(condition) => format!("{}: {}", condition.reason, condition.message),
         None => "converged".to_owned(),
     };

@@ -14,6 +14,8 @@ pub enum Wake {
     Source,
     /// Files of the host may have changed.
     Host,
+    /// The engine's unit has changed.
+    Engine,
 }
 
 /// The directories that are watched for one reason.

@@ -114,10 +114,24 @@ pub(super) const APPLIED: &[Entry] = &[
         remedy: "mend what the message names: a disk, a right, a file",
     },
     Entry {
+        name: "WaitingForEngine",
+        weight: "False",
+        place: "Applied",
+        cause: "the change has to be told to the engine, which is just starting, or systemd cannot be asked",
+        remedy: "wait; condition `RuntimeReady` says which it is",
+    },
+    Entry {
+        name: "ChangedByOthers",
+        weight: "False",
+        place: "Applied",
+        cause: "files are not as applied, and are left so: by `drift = \"report\"`, or because somebody keeps changing them",
+        remedy: "find out who changes them; then `image-config-agent retry`",
+    },
+    Entry {
         name: "NotYet",
         weight: "Unknown",
         place: "Applied",
-        cause: "nothing was applied yet",
+        cause: "the documents are not applied yet",
         remedy: "give it documents; conditions `SourceReady` and `Valid` say what lacks",
     },
 ];
@@ -151,6 +165,20 @@ pub(super) const RUNTIME_READY: &[Entry] = &[
         place: "RuntimeReady",
         cause: "the engine is stopped or masked, and left so: files are all there is to do",
         remedy: "nothing: it reads the files when it starts",
+    },
+    Entry {
+        name: "Starting",
+        weight: "Unknown",
+        place: "RuntimeReady",
+        cause: "the engine is being started; a change that it has to be told of waits for it, as long as a restart may take",
+        remedy: "wait",
+    },
+    Entry {
+        name: "BeingTold",
+        weight: "Unknown",
+        place: "RuntimeReady",
+        cause: "the engine is being reloaded or restarted",
+        remedy: "wait",
     },
     Entry {
         name: "Unconfirmed",

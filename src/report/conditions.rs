@@ -58,6 +58,10 @@ pub enum EngineState {
     Absent,
     /// It is stopped or masked, and stays so (rule H6).
     Inactive,
+    /// It is being started.
+    Starting,
+    /// It is being told of the files.
+    BeingTold,
     /// It runs, and obeys the files as far as anybody knows.
     Ready,
     /// It was told, but does not say whether it took the files (rule H7).
@@ -82,6 +86,8 @@ pub struct Facts {
     pub refused: Option<(String, String)>,
     /// Whether what the documents mean is what is applied.
     pub is_applied: bool,
+    /// Whether it is not, because the engine could not be told of it at present.
+    pub is_put_off: bool,
     /// Why what the documents mean was undone, if it was: it is not tried again (rule H5).
     pub undone: Option<String>,
     /// Whether the documents say more than CA files, and are paused (rule K2).
@@ -148,6 +154,12 @@ impl Facts {
         all.into_iter().map(condition).collect()
     }
 
+    /// Why what the documents mean is not what the files are.
+    #[must_use]
+    pub fn why_not_applied(&self, phase: &Phase) -> String {
+        self.applied(phase).2
+    }
+
     fn source_ready(&self) -> Said {
         match &self.source {
             _ if !self.is_read => said(Truth::Unknown, "NotRead", "no documents were read yet"),
@@ -212,7 +224,15 @@ impl Facts {
             Phase::Idle => match (&self.failure, &self.ending) {
                 (Some(why), _) => said(Truth::False, "Failed", why),
                 (None, Some(Ending::NotDrained(why))) => said(Truth::False, "FailedToDrain", why),
-                (None, _) => said(Truth::Unknown, "NotYet", "nothing was applied yet"),
+                _ if self.is_put_off => said(
+                    Truth::False,
+                    "WaitingForEngine",
+                    "nothing is changed before the engine can be told; RuntimeReady says what it waits for",
+                ),
+                _ if !self.drifted.is_empty() => {
+                    said(Truth::False, "ChangedByOthers", self.drifted.join("; "))
+                }
+                _ => said(Truth::Unknown, "NotYet", "the documents are not applied yet"),
             },
         }
     }
@@ -233,6 +253,12 @@ impl Facts {
                 "Inactive",
                 "the engine does not run and is left so; only files are written",
             ),
+            EngineState::Starting => {
+                said(Truth::Unknown, "Starting", "the engine is being started")
+            }
+            EngineState::BeingTold => {
+                said(Truth::Unknown, "BeingTold", "the engine is being told of the files")
+            }
             EngineState::Ready => said(Truth::True, "AsExpected", "the engine obeys the files"),
             EngineState::Unconfirmed => said(
                 Truth::Unknown,

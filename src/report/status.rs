@@ -208,13 +208,25 @@ impl Status {
         self.conditions.iter().find(|condition| condition.kind == kind)
     }
 
-    /// Whether the host is as the documents mean it and nothing stands in the way.
+    /// Whether the host is as the documents mean it and nothing stands in the way. An engine that has
+    /// not said that it took the files, or cannot be asked, is never a success (rule H7).
     #[must_use]
     pub fn is_converged(&self) -> bool {
-        let is = |kind, truth| self.condition(kind).is_some_and(|c| c.status == truth);
-        is("Applied", Truth::True)
-            && !is("RuntimeReady", Truth::False)
-            && is("Drifted", Truth::False)
-            && is("Degraded", Truth::False)
+        self.obstacle().is_none()
+    }
+
+    /// What stands in the way most of all.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&Condition> {
+        let wanted = [
+            ("Degraded", Truth::False),
+            ("Applied", Truth::True),
+            ("RuntimeReady", Truth::True),
+            ("Drifted", Truth::False),
+        ];
+        let is_wrong = |(kind, truth): &(&str, Truth)| {
+            self.condition(kind).filter(|condition| condition.status != *truth)
+        };
+        wanted.iter().find_map(is_wrong)
     }
 }

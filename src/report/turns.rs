@@ -54,17 +54,21 @@ fn has_turned(old: &Condition, new: &Condition) -> bool {
     new.status != old.status || new.reason != old.reason || is_another("Failed")
 }
 
-/// How bad a condition is. What a change is just about to end is no matter; nor is what nobody has asked yet.
+/// How bad a condition is. What a change is just about to end is no matter; nor is what nobody can know yet.
 fn severity(condition: &Condition, is_idle: bool) -> Severity {
     let reason = condition.reason.as_str();
     match (condition.kind.as_str(), condition.status) {
         _ if condition.is_good() => Severity::Info,
-        (_, Truth::Unknown) if matches!(reason, "NotRead" | "NotAsked" | "NotYet") => {
+        (_, Truth::Unknown)
+            if matches!(reason, "NotRead" | "NotAsked" | "NotYet" | "Starting" | "BeingTold") =>
+        {
             Severity::Info
         }
         ("Applied", Truth::False) if !is_idle => Severity::Info,
         // Nobody has given any yet, as after an installation; or somebody wants it so.
-        ("Valid" | "Applied", _) if matches!(reason, "NoDocuments" | "Paused" | "Held") => {
+        ("Valid" | "Applied", _)
+            if matches!(reason, "NoDocuments" | "Paused" | "Held" | "WaitingForEngine") =>
+        {
             Severity::Warning
         }
         ("Valid" | "Applied" | "Degraded", Truth::True | Truth::False) => Severity::Error,

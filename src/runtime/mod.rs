@@ -76,6 +76,15 @@ impl Runtime {
         self.bus().await?.unit(&self.settings.unit).await
     }
 
+    /// Calls `changed` at once, and again whenever systemd says that the engine's unit has changed, until
+    /// the bus is lost, or where it cannot be had: then says why.
+    pub async fn follow(&self, changed: impl FnMut()) -> RuntimeError {
+        match self.bus().await {
+            Ok(bus) => bus.follow(&self.settings.unit, changed).await,
+            Err(error) => error,
+        }
+    }
+
     /// Tells the engine, and sees whether it did it (rules H5, H7). `before` is what
     /// [`Runtime::unit`] said last.
     ///

@@ -12,7 +12,7 @@ use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::error::RuntimeError;
-use super::unit::{Properties, Unit};
+use super::unit::{ActiveState, Properties, Unit};
 use crate::model::finding::printable;
 
 const SERVICE: &str = "org.freedesktop.systemd1";
@@ -114,6 +114,25 @@ impl Bus {
         Ok(Some(unit))
     }
 
+    /// Calls `changed` at once, and at every change of the unit.
+    pub(super) async fn follow(&self, name: &str, mut changed: impl FnMut()) -> RuntimeError {
+        let signals = async {
+            let path = self.manager.load_unit(name).await?;
+            let proxy = PropertiesProxy::new(&self.connection, SERVICE, path).await?;
+            proxy.receive_properties_changed().await
+        };
+        let mut signals = match timeout(CALL, signals).await {
+            Ok(Ok(signals)) => signals,
+            Ok(Err(error)) => return RuntimeError::of_call("PropertiesChanged", name, error),
+            Err(_) => return deadline("systemd's signals".to_owned(), CALL),
+        };
+        changed();
+        while signals.next().await.is_some() {
+            changed();
+        }
+        RuntimeError::Bus { why: "the connection was lost".to_owned() }
+    }
+
     /// The properties of one interface of a unit.
     async fn properties(
         &self,
@@ -129,7 +148,7 @@ impl Bus {
         all.await.map(Properties).map_err(|error| RuntimeError::of_call("GetAll", unit, error))
     }
 
-    /// The units that are active and require the unit, directly or through others.
+    /// The units that are active, or about to be, and require the unit, directly or through others.
     async fn dependents(&self, id: &str, of: &Properties) -> Result<Vec<String>, RuntimeError> {
         let mut seen = HashSet::from([id.to_owned()]);
         let mut next = of.required_by()?;
@@ -140,7 +159,9 @@ impl Bus {
             }
             let properties = self.properties(&name, UNIT).await?;
             next.extend(properties.required_by()?);
-            if properties.active()?.runs() {
+            let state = properties.active()?;
+            // One that is being started waits for the engine, and fails with it.
+            if state.runs() || state == ActiveState::Activating {
                 active.push(name);
             }
         }

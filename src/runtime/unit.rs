@@ -5,6 +5,8 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
+
 use zbus::OwnedVariant;
 
 use super::error::RuntimeError;
@@ -26,8 +28,17 @@ pub struct Unit {
     /// The units that cannot be without this one, directly or through others, and that are
     /// active: systemd stops them with it (rule H5).
     pub dependents: Vec<String>,
-    /// When it may last have read its files: its last start or reload.
+    /// When it may last have read its files: its last start or reload. None where it never did, or where
+    /// the clock was set since, so that its times are of no use.
     pub last_read: Option<SystemTime>,
+}
+
+impl Unit {
+    /// Whether it is being started, and does not just wait for its next automatic start.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.active == ActiveState::Activating && !self.sub.starts_with("auto-restart")
+    }
 }
 
 /// Whether systemd could load a unit's files.
@@ -137,10 +148,9 @@ impl Properties {
     fn last_read(&self, active: ActiveState) -> Result<Option<SystemTime>, RuntimeError> {
         let stamp = if active.runs() { "StateChangeTimestamp" } else { "ActiveEnterTimestamp" };
         let micros: u64 = self.get(stamp)?;
-        Ok(match micros {
-            0 => None,
-            micros => SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(micros)),
-        })
+        let monotonic: u64 = self.get(&format!("{stamp}Monotonic"))?;
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(micros));
+        Ok(at.filter(|at| micros != 0 && !was_clock_set(*at, Duration::from_micros(monotonic))))
     }
 
     /// One property.
@@ -153,6 +163,14 @@ impl Properties {
         let value = value.try_clone().map_err(|error| unreadable(name, &error))?;
         T::try_from(value).map_err(|error| unreadable(name, &error))
     }
+}
+
+/// Whether the clock says another time since then than the one that nobody can set.
+fn was_clock_set(at: SystemTime, monotonic: Duration) -> bool {
+    const SLACK: Duration = Duration::from_secs(2);
+    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from) else { return true };
+    let Ok(by_clock) = SystemTime::now().duration_since(at) else { return true };
+    by_clock.abs_diff(now.saturating_sub(monotonic)) > SLACK
 }
 
 fn unreadable(name: &str, why: &dyn fmt::Display) -> RuntimeError {

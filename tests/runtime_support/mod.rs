@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use image_config_agent::runtime::{Runtime, RuntimeSettings};
 use tempfile::TempDir;
@@ -29,6 +29,8 @@ pub struct Fake {
     pub invocation: u8,
     pub required_by: Vec<String>,
     pub bound_by: Vec<String>,
+    /// By how much the clock was set forward since.
+    pub clock_set_by: Duration,
     /// What becomes of a job.
     pub job: Job,
 }
@@ -70,6 +72,7 @@ pub fn running() -> Fake {
         invocation: 1,
         required_by: Vec::new(),
         bound_by: Vec::new(),
+        clock_set_by: Duration::ZERO,
         job: DONE,
     }
 }
@@ -350,12 +353,37 @@ impl Unit {
     }
     #[zbus(property)]
     fn state_change_timestamp(&self) -> u64 {
-        2_000_000
+        ago(clock(), RELOADED + self.fake().clock_set_by)
+    }
+    #[zbus(property)]
+    fn state_change_timestamp_monotonic(&self) -> u64 {
+        ago(uptime(), RELOADED)
     }
     #[zbus(property)]
     fn active_enter_timestamp(&self) -> u64 {
-        1_000_000
+        ago(clock(), STARTED + self.fake().clock_set_by)
     }
+    #[zbus(property)]
+    fn active_enter_timestamp_monotonic(&self) -> u64 {
+        ago(uptime(), STARTED)
+    }
+}
+
+/// How long ago a unit was last reloaded, and started.
+pub const RELOADED: Duration = Duration::from_secs(1);
+const STARTED: Duration = Duration::from_secs(2);
+
+fn clock() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
+}
+
+fn uptime() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap().into()
+}
+
+/// In microseconds.
+fn ago(now: Duration, by: Duration) -> u64 {
+    (now - by).as_micros().try_into().unwrap()
 }
 
 struct Service;

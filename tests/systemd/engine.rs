@@ -63,7 +63,7 @@ fn h7_an_unconfirmed_reload_of_a_heal_is_said_and_a_restart_queued() {
     let crio = host.invocation("crio");
     host.systemctl("start", "image-config-agent");
     host.until("the heal's end", || {
-        host.journal().contains("the change has ended ending=Unconfirmed")
+        host.journal().contains("the change has ended ending=\"unconfirmed\"")
     });
     host.converges();
     assert!(host.text(REGISTRIES).contains("a.test"));

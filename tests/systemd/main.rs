@@ -15,5 +15,6 @@ mod network;
 mod packages;
 mod peer;
 mod pulls;
+mod standing;
 mod stop;
 mod undo;
