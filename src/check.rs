@@ -1,15 +1,18 @@
 //! What happens when a host pulls an image: the engine's answer, and where in files and objects
 //! it comes from (rules C1, C2). Pure.
 
+mod origins;
+
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::engine::certs::{self, CertsDir};
 use crate::engine::short_names::{self, CandidateOrigin};
-use crate::engine::{self, Decision, Registries, ShortNameMode, Source};
-use crate::model::config::{ClusterConfig, HostnameOrigin, ImportRule, PullKind};
+use crate::engine::{self, Registries, ShortNameMode, Source};
+use crate::model::config::{ClusterConfig, HostnameOrigin, ImportRule};
 use crate::model::reference::is_short_name;
-use crate::model::scope::{names_above, scopes_above};
 use crate::model::{Meaning, Origin, Reference};
 use crate::plan::View;
 
@@ -69,6 +72,9 @@ pub struct Details {
     /// Fields of objects behind the places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub source_origins: Vec<Origin>,
+    /// What of it is the host's own, and not the documents' doing: `policy`, `entry`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts_own: Vec<&'static str>,
     /// The certs.d directory for each place, if there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cas: Vec<Option<String>>,
@@ -106,6 +112,8 @@ pub struct Host<'a> {
     pub view: &'a View,
     /// policy.json by which it judges.
     pub policy_file: String,
+    /// registries.conf as the agent writes it: what other files say is not the documents' doing.
+    pub registries_conf: &'a Path,
     /// CRI-O's short-name mode, which outranks the files'.
     pub short_name_mode: Option<ShortNameMode>,
     /// What the documents mean, if the files come from any.
@@ -180,7 +188,12 @@ impl Host<'_> {
             Ok(policy) => {
                 let decision = policy.decide("docker", reference);
                 answer.details.signature_required = decision.signature_required;
-                answer.details.policy_origins = self.policy_origins(&decision);
+                if let Some(meaning) = self.meaning {
+                    answer.details.policy_origins = origins::of_policy(meaning, &decision);
+                    if origins::is_hosts_policy(meaning, &decision) {
+                        answer.details.hosts_own.push("policy");
+                    }
+                }
                 answer.policy = Some(PolicyAnswer {
                     level: decision.level.as_str(),
                     scope: decision.scope.to_owned(),
@@ -188,19 +201,6 @@ impl Host<'_> {
                 });
             }
         }
-    }
-
-    fn policy_origins(&self, decision: &Decision<'_>) -> Vec<Origin> {
-        let Some(meaning) = self.meaning else { return Vec::new() };
-        let lists = [meaning.allowed.as_ref(), Some(&meaning.kept), Some(&meaning.blocked)];
-        let find = |scope: &str| lists.iter().flatten().find_map(|list| list.get(scope)).cloned();
-        let listed = scopes_above(decision.scope).find_map(|scope| find(&scope));
-        let whole_list = || {
-            let first = meaning.allowed.as_ref()?.values().next()?;
-            let (list, _) = first.field.split_once('[')?;
-            Some(Origin::field(first.object.clone(), list))
-        };
-        listed.or_else(whole_list).into_iter().collect()
     }
 
     /// The places, or the verdict where there are none.
@@ -212,10 +212,10 @@ impl Host<'_> {
                 return Err(Verdict::Blocked);
             }
         };
-        answer.details.entry = registries
-            .find(reference.name())
+        let entry = registries.find(reference.name());
+        answer.details.entry = entry
             .map(|entry| json!({"prefix": entry.prefix, "file": entry.file.to_string_lossy()}));
-        answer.details.source_origins = self.source_origins(reference);
+        self.explain_places(reference, entry.map(|one| one.file.as_path()), &mut answer.details);
         match registries.sources(reference) {
             Ok(sources) => {
                 self.describe(&sources, answer);
@@ -241,21 +241,15 @@ impl Host<'_> {
         }
     }
 
-    fn source_origins(&self, reference: &Reference) -> Vec<Origin> {
-        let Some(meaning) = self.meaning else { return Vec::new() };
-        let above = |list: &std::collections::BTreeMap<crate::model::Scope, Origin>| {
-            names_above(reference.name()).find_map(|scope| list.get(scope.as_ref()).cloned())
-        };
-        let kind = if reference.digest().is_some() { PullKind::Digest } else { PullKind::Tag };
-        let mirrors = names_above(reference.name()).find_map(|scope| {
-            let mirrors = meaning.sources.get(scope.as_ref())?.of(kind);
-            (!mirrors.places.is_empty()).then_some(mirrors)
-        });
-        let mut origins: Vec<Origin> =
-            mirrors.into_iter().flat_map(|mirrors| mirrors.origins.clone()).collect();
-        origins.extend(above(&meaning.insecure));
-        origins.extend(above(&meaning.blocked));
-        origins
+    /// Says which fields are behind the places; where the file is not ours none is.
+    fn explain_places(&self, reference: &Reference, file: Option<&Path>, details: &mut Details) {
+        let Some(meaning) = self.meaning else { return };
+        let is_ours = |file: &Path| file == self.registries_conf;
+        if file.is_none_or(is_ours) && origins::say_anything_of(meaning, reference) {
+            details.source_origins = origins::of_places(meaning, reference);
+        } else if file.is_some() {
+            details.hosts_own.push("entry");
+        }
     }
 
     /// What a name without registry may mean (rule C1).
@@ -310,7 +304,8 @@ impl Host<'_> {
         };
         let target = registries.push_target(&reference);
         answer.verdict = if target.blocked { Verdict::Blocked } else { Verdict::Allowed };
-        answer.details.source_origins = self.source_origins(&reference);
+        let file = registries.find(reference.name()).map(|entry| entry.file.as_path());
+        self.explain_places(&reference, file, &mut answer.details);
         self.describe(&[target], &mut answer);
         answer
     }

@@ -1,5 +1,6 @@
 //! Large configurations go through the whole of `render`, and what comes out grows no faster
-//! than what goes in. Time is no test's business: `cargo bench` takes it.
+//! than what goes in. How long that takes is the business of `cargo bench`; a test only sees to it
+//! that the largest documents come to an end.
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
@@ -42,4 +43,21 @@ fn files_grow_as_documents_do() {
         // Names and numbers in them become longer, and repeated lists do not count twice.
         assert!(some > 0 && many < 11 * some, "{}: {some} bytes, then {many}", shape.name());
     }
+}
+
+/// A hundred thousand lists of one source, each with another mirror: about what a file can hold. What
+/// looks at all mirrors for each list takes several times the processor time that is given here.
+#[test]
+fn r6_as_many_mirrors_as_a_file_can_hold() {
+    let input = directory().join("chain.yaml");
+    std::fs::create_dir_all(directory().join("root")).unwrap();
+    std::fs::write(&input, Shape::Chain.documents(100_000)).unwrap();
+    let limited = "ulimit -t 8; exec \"$@\"";
+    let agent = Command::new("sh")
+        .args(["-c", limited, "sh", env!("CARGO_BIN_EXE_image-config-agent"), "validate", "--root"])
+        .arg(directory().join("root"))
+        .args(["-f".as_ref(), input.as_os_str()])
+        .output()
+        .unwrap();
+    assert!(agent.status.success(), "{}: {}", agent.status, String::from_utf8_lossy(&agent.stderr));
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use image_config_agent::check::{Answer, Host, Verdict, import};
+use image_config_agent::model::Finding;
 use image_config_agent::model::finding::printable;
-use image_config_agent::model::{Finding, Origin};
 use image_config_agent::proposal::{Documents, Engine, HostFiles, Input, Proposal};
 
 use super::{Exit, FormatArgs, HostArgs, output};
@@ -79,6 +79,7 @@ impl Check {
         let host = Host {
             view: &view,
             policy_file,
+            registries_conf: &settings.paths.registries_conf,
             short_name_mode: (engine == Engine::Crio).then_some(crio_mode),
             meaning: meaning.as_ref(),
         };
@@ -138,15 +139,14 @@ fn text(answer: &Answer, depth: usize) -> String {
         } else {
             "refused"
         };
-        lines
-            .push(format!("  {says} by {file}, {rule}{}", origins(&answer.details.policy_origins)));
+        lines.push(format!("  {says} by {file}, {rule}{}", behind(answer, "policy")));
     }
     if !answer.sources.is_empty() {
         let entry = answer.details.entry.as_ref().map_or(String::new(), |entry| {
             let part = |name: &str| entry.get(name).and_then(|v| v.as_str()).unwrap_or_default();
             format!(" by {}, entry {:?}", part("file"), part("prefix"))
         });
-        lines.push(format!("  asked in order{entry}{}:", origins(&answer.details.source_origins)));
+        lines.push(format!("  asked in order{entry}{}:", behind(answer, "entry")));
     }
     for (index, source) in answer.sources.iter().enumerate() {
         let tls = if source.insecure { "insecure" } else { "secure" };
@@ -193,7 +193,13 @@ fn verdict(answer: &Answer) -> &'static str {
     }
 }
 
-fn origins(origins: &[Origin]) -> String {
+/// Who is behind the answer of the policy, or behind the places: fields of objects, or the host.
+fn behind(answer: &Answer, what: &'static str) -> String {
+    let details = &answer.details;
+    let origins = if what == "policy" { &details.policy_origins } else { &details.source_origins };
+    if details.hosts_own.contains(&what) {
+        return " (the host's own entry)".to_owned();
+    }
     if origins.is_empty() {
         return String::new();
     }

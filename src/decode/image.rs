@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use super::document::Document;
+use super::entry::entry;
 use super::value::Object;
 use super::walk::{Path, Walk};
 use crate::model::annotations::{ACCEPT_LOCKOUT, PAUSED};
 use crate::model::config::{Entry, HostnameOrigin, ImportRule};
 use crate::model::reference::is_domain;
-use crate::model::{ClusterConfig, Finding, Origin, Scope, Severity};
+use crate::model::{ClusterConfig, Finding, Origin, Severity};
 
 const SPEC: [&str; 5] = [
     "allowedRegistriesForImport",
@@ -143,71 +144,16 @@ fn registry_sources(
 fn scopes(walk: &mut Walk<'_>, parent: &Object<'_>, path: Path<'_>) -> Option<Vec<Entry>> {
     let strings = walk.strings(parent, path)?;
     if strings.is_empty() {
-        walk.push(Finding::new(
-            Severity::Info,
-            "EmptyList",
-            walk.origin(path),
-            "an empty list means the same as no list.",
-            "Remove the field.",
-        ));
+        walk.push(empty_list(walk.origin(path)));
         return None;
     }
     let entry = |(index, text)| entry(walk, path.item(index), text);
     Some(strings.into_iter().filter_map(entry).collect())
 }
 
-fn entry(walk: &mut Walk<'_>, path: Path<'_>, text: &str) -> Option<Entry> {
-    let origin = walk.origin(path);
-    let scope = match Scope::parse(text) {
-        Ok(scope) => scope,
-        Err(error) => {
-            walk.push(invalid_entry(origin, text, &error.to_string()));
-            return None;
-        }
-    };
-    if scope.is_single_image() {
-        let dropped =
-            if scope.dropped_tag(text) { " The tag beside the digest is ignored." } else { "" };
-        walk.push(
-            Finding::new(
-                Severity::Info,
-                "TagOrDigestEntry",
-                origin.clone(),
-                format!(
-                    "newer OpenShift API servers refuse entries with a tag or digest.{dropped}"
-                ),
-                "Name the repository if all of its images are meant.",
-            )
-            .about(text),
-        );
-    }
-    if !scope.is_nameable() && !scope.is_wildcard() {
-        walk.push(never_matches(origin.clone(), text));
-    }
-    Some(Entry { scope, origin })
-}
-
-pub(super) fn never_matches(origin: Origin, text: &str) -> Finding {
-    Finding::new(
-        Severity::Warning,
-        "NeverMatches",
-        origin,
-        "a host without a dot or a port is taken for a path on docker.io, so no image is ever \
-         named so.",
-        "Write the full host name, or add the port.",
-    )
-    .about(text)
-}
-
-pub(super) fn invalid_entry(origin: Origin, text: &str, problem: &str) -> Finding {
-    Finding::new(
-        Severity::Error,
-        "InvalidEntry",
-        origin,
-        format!("{problem}."),
-        "Write host[:port], host[:port]/path or *.domain.",
-    )
-    .about(text)
+fn empty_list(origin: Origin) -> Finding {
+    let (why, fix) = ("an empty list means the same as no list.", "Remove the field.");
+    Finding::new(Severity::Info, "EmptyList", origin, why, fix)
 }
 
 /// The engine looks registries up without tag and digest (rule R5).
@@ -259,8 +205,14 @@ fn search(walk: &mut Walk<'_>, parent: &Object<'_>, path: Path<'_>) -> Option<Ve
     Some(entries)
 }
 
+/// Who may be imported from; an empty list counts as not set, as its observer in OpenShift has it. One
+/// whose items are all passed over admits nothing but the internal registry (rule D6).
 fn import_rules(walk: &mut Walk<'_>, spec: &Object<'_>) -> Option<Vec<ImportRule>> {
     let at = Path::At("spec.allowedRegistriesForImport");
+    if walk.list(spec, at)?.is_empty() {
+        walk.push(empty_list(walk.origin(at)));
+        return None;
+    }
     let items = walk.objects(spec, at, &["domainName", "insecure"])?;
     let mut rules = Vec::with_capacity(items.len());
     for (index, item) in items {
@@ -268,13 +220,19 @@ fn import_rules(walk: &mut Walk<'_>, spec: &Object<'_>) -> Option<Vec<ImportRule
         let domain = walk.string(item, path.field("domainName")).unwrap_or_default();
         let insecure = walk.boolean(item, path.field("insecure")).unwrap_or_default();
         let origin = walk.origin(path);
-        if is_domain(&domain.replace(['*', '?'], "x")) {
+        if is_domain_pattern(domain) {
             rules.push(ImportRule { domain: domain.to_owned(), insecure, origin });
         } else {
             walk.push(bad_hostname(origin, domain));
         }
     }
     Some(rules)
+}
+
+/// Whether `text` is `hostname[:port]`, with `*` and `?` as wildcards in either.
+fn is_domain_pattern(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "443"));
+    is_domain(&format!("{}:{}", host.replace(['*', '?'], "x"), port.replace(['*', '?'], "1")))
 }
 
 fn import_mode(walk: &mut Walk<'_>, spec: &Object<'_>) -> Option<String> {

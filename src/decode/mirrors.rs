@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::document::Document;
-use super::image::{invalid_entry, never_matches};
-use super::value::Object;
+use super::entry::{invalid_entry, odd_name};
+use super::value::{Object, Value};
 use super::walk::{Path, Walk};
 use crate::model::config::{MirrorSet, PullKind, SourcePolicy};
 use crate::model::{Finding, Origin, Scope, Severity};
@@ -26,11 +26,26 @@ pub(super) fn decode(walk: &mut Walk<'_>, document: &Document<'_>, sets: &mut Ve
     walk.unknown_fields(top, Path::At(""), &["apiVersion", "kind", "metadata", "spec", "status"]);
     let at_spec = Path::At("spec");
     let at_list = at_spec.field(list);
+    name(walk, document);
     let Some(spec) = walk.object(top, at_spec, &[list]) else { return };
     for (index, item) in walk.objects(spec, at_list, known).unwrap_or_default() {
         let path = at_list.item(index);
         let policy = if has_policy { policy(walk, item, path) } else { SourcePolicy::Unset };
         sets.extend(mirror_set(walk, item, path, kind, policy));
+    }
+}
+
+/// An object has a name, or nobody could tell it from others.
+fn name(walk: &mut Walk<'_>, document: &Document<'_>) {
+    let path = Path::At("metadata.name");
+    match document.value.at(&["metadata", "name"]).filter(|value| !value.is_null()) {
+        Some(value) if value.as_str().is_none() => walk.wrong_type(path, value, "a string"),
+        _ if document.name.is_empty() => {
+            let why = format!("an object of {} has no name.", document.file);
+            let fix = "Write metadata.name, a name of its own.";
+            walk.push(Finding::new(Severity::Error, "NoName", walk.origin(path), why, fix));
+        }
+        _ => {}
     }
 }
 
@@ -66,9 +81,12 @@ fn mirror_set(
     let (at_source, at_mirrors) = (path.field("source"), path.field("mirrors"));
     let text = walk.string(item, at_source).unwrap_or_default();
     let source = repository(walk, at_source, text);
+    let is_empty = |value: &Value<'_>| {
+        value.is_null() || value.as_array().is_some_and(<[Value<'_>]>::is_empty)
+    };
+    let is_without_mirrors = item.get("mirrors").is_none_or(is_empty);
     let strings = walk.strings(item, at_mirrors).unwrap_or_default();
-    let stated = strings.len();
-    let mut mirrors = Vec::with_capacity(stated);
+    let mut mirrors = Vec::with_capacity(strings.len());
     let mut seen = BTreeSet::new();
     for (index, text) in strings {
         if let Some(mirror) = self::mirror(walk, at_mirrors.item(index), text)
@@ -78,11 +96,15 @@ fn mirror_set(
         }
     }
     let source = source?;
-    if !source.is_nameable() && !source.is_wildcard() {
-        walk.push(never_matches(walk.origin(at_source), text));
-    }
-    if policy == SourcePolicy::Never && (stated == 0 || mirrors.contains(&source)) {
-        walk.push(never_pulled(walk.origin(path), &source, stated == 0));
+    odd_name(walk, at_source, text, &source);
+    match policy {
+        SourcePolicy::Never if is_without_mirrors || mirrors.contains(&source) => {
+            walk.push(never_pulled(walk.origin(path), &source, is_without_mirrors));
+        }
+        SourcePolicy::Unset | SourcePolicy::Allow if is_without_mirrors => {
+            walk.push(no_mirrors(walk.origin(path), &source));
+        }
+        _ => {}
     }
     Some(MirrorSet { kind, source, mirrors, policy, origin: walk.origin(path) })
 }
@@ -95,6 +117,11 @@ fn never_pulled(origin: Origin, source: &Scope, no_mirrors: bool) -> Finding {
     };
     let fix = "Name a mirror other than the source, or list the source in blockedRegistries.";
     Finding::new(Severity::Error, name, origin, why, fix).about(source.as_str())
+}
+
+fn no_mirrors(origin: Origin, source: &Scope) -> Finding {
+    let (why, fix) = ("the set names no mirrors, so it changes nothing.", "Remove it.");
+    Finding::new(Severity::Info, "NoMirrors", origin, why, fix).about(source.as_str())
 }
 
 /// A source: a wildcard may be one, a tag or digest never.
@@ -127,8 +154,8 @@ fn mirror(walk: &mut Walk<'_>, path: Path<'_>, text: &str) -> Option<Scope> {
                 Severity::Warning,
                 "UnusableMirror",
                 walk.origin(path),
-                "the engine cannot name a mirror whose host has neither a dot nor a port, and \
-                 would then pull from no place at all; the mirror is left out.",
+                "the engine cannot name a mirror whose host has neither a dot nor a port, or is \
+                 index.docker.io, and would then pull from no place at all; the mirror is left out.",
                 "Write the full host name, or add the port.",
             )
             .about(text),

@@ -5,6 +5,7 @@
 
 mod bundle;
 mod document;
+mod entry;
 mod image;
 mod mirrors;
 mod parse;
@@ -75,6 +76,10 @@ struct Sorted<'a> {
 impl<'a> Sorted<'a> {
     /// The same object may come in two files; with two contents it may not.
     fn mirror_set(&mut self, document: Document<'a>, findings: &mut Findings) {
+        if document.name.is_empty() {
+            // That is said of each; they may well be two.
+            return self.mirror_sets.push(document);
+        }
         let key = (document.kind.clone(), document.name.clone());
         let former = self.mirror_set_at.get(&key).and_then(|at| self.mirror_sets.get(*at));
         match former {

@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
         taken
     }
 
-    fn wrong_type(&mut self, path: Path<'_>, value: &Value<'_>, expected: &str) {
+    pub(super) fn wrong_type(&mut self, path: Path<'_>, value: &Value<'_>, expected: &str) {
         let found = match value {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",

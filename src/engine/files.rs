@@ -92,6 +92,17 @@ pub struct FileError {
     pub problem: Problem,
 }
 
+impl FileError {
+    /// What is wrong and where in the file, without the file's name.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let at = |Position { line, column }| format!("line {line}, column {column}: ");
+        let key = |key: &String| format!("{key}: ");
+        let at = self.position.map(at).unwrap_or_default();
+        format!("{at}{}{}", self.key.as_ref().map(key).unwrap_or_default(), self.problem)
+    }
+}
+
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;

@@ -75,6 +75,13 @@ pub(super) const DOCUMENTS: &[Entry] = &[
         remedy: "keep one",
     },
     Entry {
+        name: "NoName",
+        weight: "error",
+        place: "ICSP, IDMS, ITMS.metadata.name",
+        cause: "the object has no name",
+        remedy: "write one of its own",
+    },
+    Entry {
         name: "WrongImageName",
         weight: "error",
         place: "Image.metadata.name",
@@ -131,8 +138,22 @@ pub(super) const LISTS: &[Entry] = &[
         name: "NeverMatches",
         weight: "warning",
         place: "Image.sources.…[n], ICSP, IDMS, ITMS.mirrors[n].source",
-        cause: "a host without a dot or a port: it is taken for a path on docker.io, so nothing is ever named so",
-        remedy: "write the full host name, or add the port",
+        cause: "no image is ever named so: a host without a dot or a port is taken for a path on docker.io; index.docker.io is read as docker.io; an image of docker.io without namespace is one of docker.io/library",
+        remedy: "write what the finding says: the full host name, docker.io, docker.io/library/NAME",
+    },
+    Entry {
+        name: "NamespaceAlone",
+        weight: "warning in blockedRegistries, else info",
+        place: "Image.sources.{allowed,blocked,insecure}Registries[n], ICSP, IDMS, ITMS.mirrors[n]",
+        cause: "docker.io/NAME is for the namespace NAME, as docker.io/NAME/app; the image that is written NAME or docker.io/NAME is docker.io/library/NAME to the engine",
+        remedy: "write docker.io/library/NAME if that image is meant",
+    },
+    Entry {
+        name: "UpperCaseHost",
+        weight: "warning",
+        place: "Image.sources.…[n], ICSP, IDMS, ITMS.mirrors[n].source",
+        cause: "the host has capitals: the engine compares letter by letter, so it is only for images that are written with the same ones",
+        remedy: "write the host in lower case",
     },
     Entry {
         name: "InvalidSearchEntry",
@@ -151,7 +172,7 @@ pub(super) const LISTS: &[Entry] = &[
     Entry {
         name: "EmptyList",
         weight: "info",
-        place: "Image.sources.{allowed,blocked,insecure}Registries",
+        place: "Image.sources.{allowed,blocked,insecure}Registries, Image.spec.allowedRegistriesForImport",
         cause: "`[]`",
         remedy: "nothing: it counts as not set",
     },
@@ -214,7 +235,7 @@ pub(super) const LISTS: &[Entry] = &[
     Entry {
         name: "PushNotStopped",
         weight: "info",
-        place: "Image.sources.allowedRegistries, Image.sources.blockedRegistries",
+        place: "Image.sources.allowedRegistries, Image.sources.blockedRegistries[n]",
         cause: "an allowed list, or a blocked entry with a tag or a digest",
         remedy: "guard pushes in the registry",
     },
@@ -269,7 +290,7 @@ pub(super) const PAYLOAD: &[Entry] = &[
         weight: "warning",
         place: "Image.sources.blockedRegistries[n]",
         cause: "covers the release image, which an unblocked digest mirror serves: the source is blocked, the payload stays accepted",
-        remedy: "nothing",
+        remedy: "set NeverContactSource on its mirror set in place of the entry",
     },
     Entry {
         name: "InvalidReleaseImage",
@@ -306,9 +327,16 @@ pub(super) const MIRRORS: &[Entry] = &[
     Entry {
         name: "ConflictingSourcePolicy",
         weight: "error",
-        place: "IDMS, ITMS.mirrors[n].mirrorSourcePolicy",
-        cause: "two objects on one source and one kind of pull say different things",
+        place: "IDMS, ITMS.mirrors[n]",
+        cause: "two objects on one source say different things, whether for one kind of pull or for two: the engine has one block for both",
         remedy: "make them agree",
+    },
+    Entry {
+        name: "OtherPullsBlocked",
+        weight: "info",
+        place: "IDMS, ITMS.mirrors[n]",
+        cause: "NeverContactSource for one kind of pull keeps the other kind from the source too: the engine has one block for both",
+        remedy: "name mirrors for the other kind too, if there are such pulls",
     },
     Entry {
         name: "MirrorIsSource",
@@ -321,7 +349,7 @@ pub(super) const MIRRORS: &[Entry] = &[
         name: "NoMirrors",
         weight: "info",
         place: "ICSP, IDMS, ITMS.mirrors[n]",
-        cause: "no mirrors for a source that may be contacted: it changes nothing",
+        cause: "the list of mirrors is absent or empty, and the source may be contacted: it changes nothing",
         remedy: "add mirrors, or remove it",
     },
     Entry {
@@ -335,7 +363,7 @@ pub(super) const MIRRORS: &[Entry] = &[
         name: "UnusableMirror",
         weight: "warning",
         place: "ICSP, IDMS, ITMS.mirrors[n].mirrors[n]",
-        cause: "the engine cannot make a name from it (a single label without port), and would fail every pull of the source: it is left out",
+        cause: "the engine cannot make a name from it (a single label without port, or index.docker.io), and would fail every pull of the source: it is left out",
         remedy: "write a full host name",
     },
     Entry {
@@ -348,15 +376,15 @@ pub(super) const MIRRORS: &[Entry] = &[
     Entry {
         name: "MirrorNotAllowed",
         weight: "info",
-        place: "ICSP, IDMS, ITMS.mirrors[n].mirrors[n]",
-        cause: "allowedRegistries does not cover the mirror",
+        place: "ICSP, IDMS, ITMS.mirrors[n]",
+        cause: "allowedRegistries does not cover the mirror that is named",
         remedy: "nothing, unless the mirror's own name is pulled",
     },
     Entry {
         name: "MirrorBlocked",
         weight: "warning",
-        place: "ICSP, IDMS, ITMS.mirrors[n].mirrors[n]",
-        cause: "an entry of blockedRegistries or a NeverContactSource covers the mirror: it is not asked",
+        place: "ICSP, IDMS, ITMS.mirrors[n]",
+        cause: "an entry of blockedRegistries or a NeverContactSource covers the mirror that is named: it is not asked",
         remedy: "remove one of the two",
     },
     Entry {
@@ -380,7 +408,7 @@ pub(super) const CAS: &[Entry] = &[
     Entry {
         name: "TrustedCaMissing",
         weight: "warning",
-        place: "Image.spec.additionalTrustedCA.name",
+        place: "Image.spec.additionalTrustedCA",
         cause: "no such ConfigMap in its namespace: the CA files on the host stay",
         remedy: "create it, or remove the reference",
     },

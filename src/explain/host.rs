@@ -9,7 +9,7 @@ pub(super) const HOST: &[Entry] = &[
         weight: "error",
         place: "host file",
         cause: "a base file that the engine would refuse, or of version 1",
-        remedy: "mend it, then `base adopt`",
+        remedy: "mend it; where `base show` lists it already, run `base adopt FILE` afterwards",
     },
     Entry {
         name: "EngineSettingsUnreadable",

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use super::config::{ClusterConfig, Entry, MirrorSet};
+use super::config::{ClusterConfig, Entry, MirrorSet, PullKind};
 use super::scope::scopes_above;
 use super::{Finding, Findings, Lookup, Meaning, Origin, Scope, ScopeMap, Severity};
 
@@ -29,8 +29,10 @@ pub fn advise(
         advice.allowed(allowed);
     }
     advice.blocked();
+    advice.docker_names();
     advice.search(short_name_mode.unwrap_or("enforcing"));
     advice.mirror_sets(meaning.allowed.as_ref());
+    advice.other_pulls_blocked(meaning);
     advice.insecure_below_mirrors();
     advice.findings.into_vec()
 }
@@ -75,24 +77,38 @@ impl Advice<'_> {
         self.findings.push(Finding::new(severity, name, origin.clone(), why, fix).about(value));
     }
 
+    /// A finding about the list that `entry` is in, not about the entry.
+    fn on_list(
+        &mut self,
+        severity: Severity,
+        name: &'static str,
+        entry: &Entry,
+        why: &'static str,
+        fix: &'static str,
+    ) {
+        self.findings.push(Finding::new(severity, name, entry.origin.list(), why, fix));
+    }
+
     /// Advice that is given once a list.
     fn lists(&mut self) {
         if let Some(entry) = self.config.insecure.first() {
             let why = "registries in this list are reached without a check of who answers.";
             let fix = "Give them a certificate, and trust its CA with additionalTrustedCA.";
-            self.push(Severity::Info, "InsecureRegistry", at(entry), why, fix);
+            self.on_list(Severity::Info, "InsecureRegistry", entry, why, fix);
         }
-        let tagged = self.config.blocked.iter().find(|entry| entry.scope.is_single_image());
-        if let Some(entry) = self.config.allowed.iter().flatten().next().or(tagged) {
-            let why = "pushes are stopped for a blocked registry alone: not outside \
-                       allowedRegistries, and not to a blocked tag or digest.";
-            let fix = "Guard pushes in the registry.";
+        let why = "pushes are stopped for a blocked registry alone: not outside allowedRegistries, \
+                   and not to a blocked tag or digest.";
+        let fix = "Guard pushes in the registry.";
+        let mut blocked = self.config.blocked.iter();
+        if let Some(entry) = self.config.allowed.iter().flatten().next() {
+            self.on_list(Severity::Info, "PushNotStopped", entry, why, fix);
+        } else if let Some(entry) = blocked.find(|entry| entry.scope.is_single_image()) {
             self.push(Severity::Info, "PushNotStopped", at(entry), why, fix);
         }
     }
 
     fn allowed(&mut self, allowed: &[Entry]) {
-        let Some(first) = allowed.first() else { return };
+        let Some(list) = allowed.first().map(|entry| entry.origin.list()) else { return };
         let set = ScopeSet::of(allowed.iter().map(|entry| &entry.scope));
         let config = self.config;
         for entry in config.insecure.iter().filter(|e| !set.touches(e.scope.as_str())) {
@@ -114,36 +130,29 @@ impl Advice<'_> {
             self.push(
                 Severity::Warning,
                 "InternalRegistryNotAllowed",
-                (&first.origin, host),
+                (&list, host),
                 why,
                 "Add it.",
             );
         }
-        self.payload_allowed(first, &set);
+        self.payload_allowed(&list, &set);
     }
 
-    fn payload_allowed(&mut self, first: &Entry, set: &ScopeSet<'_>) {
+    fn payload_allowed(&mut self, list: &Origin, set: &ScopeSet<'_>) {
         let config = self.config;
         let release = config.release.as_ref().map(|(image, _)| image);
         if let Some(image) = release.filter(|image| !set.covers(&image.to_string())) {
             let why = "the release image is not in the list: this node could not be upgraded or \
                        repaired.";
             let fix = "Add its repository, and those of the payload's other images.";
-            self.push(
-                Severity::Warning,
-                "PayloadNotAllowed",
-                (&first.origin, image.name()),
-                why,
-                fix,
-            );
+            self.push(Severity::Warning, "PayloadNotAllowed", (list, image.name()), why, fix);
         }
         if release.is_none_or(|image| PAYLOAD.contains(&image.host())) {
             for host in PAYLOAD.into_iter().filter(|host| !set.touches(host)) {
                 let why = "OpenShift's own images come from this registry, which is not in the \
                            list.";
                 let fix = "Add it, unless the cluster's images come from elsewhere.";
-                let at = (&first.origin, host);
-                self.push(Severity::Warning, "RedHatRegistryNotAllowed", at, why, fix);
+                self.push(Severity::Warning, "RedHatRegistryNotAllowed", (list, host), why, fix);
             }
         }
     }
@@ -188,6 +197,28 @@ impl Advice<'_> {
         }
     }
 
+    /// Entries right below docker.io that look like an image and are a namespace. A block that is meant
+    /// for the image would let it pass.
+    fn docker_names(&mut self) {
+        let config = self.config;
+        let others = config.allowed.iter().flatten().chain(&config.insecure);
+        let others = others.map(|entry| (&entry.origin, &entry.scope));
+        let sources = config.mirrors.iter().map(|set| (&set.origin, &set.source));
+        let others = others.chain(sources).map(|at| (Severity::Info, at));
+        let blocked = config.blocked.iter().map(|entry| (&entry.origin, &entry.scope));
+        for (severity, (origin, scope)) in blocked.map(|at| (Severity::Warning, at)).chain(others) {
+            let Some(name) = scope.docker_name().filter(|_| !scope.is_single_image()) else {
+                continue;
+            };
+            let why = format!(
+                "it is for images of the namespace {name} on docker.io, as docker.io/{name}/app, and \
+                 not for an image {name}, which the engine calls docker.io/library/{name}."
+            );
+            let fix = format!("Write docker.io/library/{name} if that image is meant.");
+            self.push(severity, "NamespaceAlone", (origin, scope.as_str()), why, fix);
+        }
+    }
+
     fn search(&mut self, short_name_mode: &str) {
         let config = self.config;
         let Some(search) = &config.search else { return };
@@ -204,13 +235,13 @@ impl Advice<'_> {
                 self.push(Severity::Warning, "SearchRegistryBlocked", at(entry), why, fix);
             }
         }
-        if let [_, second, ..] = search.as_slice()
+        if let [first, _, ..] = search.as_slice()
             && short_name_mode == "enforcing"
         {
             let why = "under the short-name mode enforcing, CRI-O's default, several search \
                        registries make a short name ambiguous, and it is refused.";
             let fix = "Keep one registry, set short_name_mode in crio.conf, or use full names.";
-            self.push(Severity::Warning, "AmbiguousShortNames", at(second), why, fix);
+            self.on_list(Severity::Warning, "AmbiguousShortNames", first, why, fix);
         }
     }
 
@@ -223,11 +254,6 @@ impl Advice<'_> {
     }
 
     fn mirror_set(&mut self, set: &MirrorSet, allowed: Option<&ScopeMap<'_, ()>>) {
-        let at = (&set.origin, set.source.as_str());
-        if set.mirrors.is_empty() {
-            let (why, fix) = ("the set names no mirrors, so it changes nothing.", "Remove it.");
-            self.push(Severity::Info, "NoMirrors", at, why, fix);
-        }
         for mirror in set.mirrors.iter().filter(|mirror| **mirror != set.source) {
             let at = (&set.origin, mirror.as_str());
             if self.lookup.said(mirror.as_str()).is_blocked_place() {
@@ -250,6 +276,31 @@ impl Advice<'_> {
                 );
                 let fix = "Give the mirror a path if the source is a repository.";
                 self.push(Severity::Info, "SourceNotPullable", at, why, fix);
+            }
+        }
+    }
+
+    /// The files know one flag `blocked` for pulls by digest and by tag (rule R6).
+    fn other_pulls_blocked(&mut self, meaning: &Meaning) {
+        for (scope, source) in &meaning.sources {
+            for (kind, other, pulls) in [
+                (PullKind::Digest, PullKind::Tag, "tag"),
+                (PullKind::Tag, PullKind::Digest, "digest"),
+            ] {
+                let is_never =
+                    |kind| self.lookup.said(scope.as_str()).may_contact_source(kind) == Some(false);
+                let mirrors = source.of(kind);
+                let Some(origin) = mirrors.origins.first() else { continue };
+                if mirrors.may_contact_source == Some(false) && !is_never(other) {
+                    let why = format!(
+                        "the source is not contacted for pulls by {pulls} either, although this set \
+                         is not about them: the engine has one block for both."
+                    );
+                    let fix =
+                        format!("Name mirrors for pulls by {pulls} too, if there are such pulls.");
+                    let at = (origin, scope.as_str());
+                    self.push(Severity::Info, "OtherPullsBlocked", at, why, fix);
+                }
             }
         }
     }

@@ -44,6 +44,14 @@ impl Origin {
     pub fn field(object: impl Into<Arc<str>>, field: impl Into<Arc<str>>) -> Self {
         Self { object: object.into(), field: field.into() }
     }
+
+    /// The list that this is an item of; itself where it is none.
+    #[must_use]
+    pub fn list(&self) -> Self {
+        let list = self.field.strip_suffix(']').and_then(|item| item.rsplit_once('['));
+        let field = list.map_or_else(|| self.field.clone(), |(list, _)| list.into());
+        Self { object: self.object.clone(), field }
+    }
 }
 
 impl Ord for Origin {

@@ -80,10 +80,14 @@ impl<'a> Said<'_, 'a> {
     /// tell the two apart, so either one suffices (rule R6).
     #[must_use]
     pub fn is_never_contacted(&self) -> bool {
-        [PullKind::Digest, PullKind::Tag].into_iter().any(|kind| {
-            let mut sources = self.sources(kind);
-            sources.find_map(|(_, mirrors)| mirrors.may_contact_source) == Some(false)
-        })
+        let is_never = |kind| self.may_contact_source(kind) == Some(false);
+        [PullKind::Digest, PullKind::Tag].into_iter().any(is_never)
+    }
+
+    /// What the sets for one kind of pull say of it, the most specific one that says anything.
+    #[must_use]
+    pub fn may_contact_source(&self, kind: PullKind) -> Option<bool> {
+        self.sources(kind).find_map(|(_, mirrors)| mirrors.may_contact_source)
     }
 
     /// The source whose mirrors serve it for one kind of pull: the most specific one.

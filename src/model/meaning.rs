@@ -1,7 +1,7 @@
 //! The configuration with everything merged and decided that does not depend on a host: one
 //! mirror list a source, and what the release payload is spared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::config::{ClusterConfig, Entry, MirrorSet, PullKind, SourcePolicy, TrustedCa};
 use super::lookup::Lookup;
@@ -168,7 +168,8 @@ fn payload_finding(scope: &Scope, entry: Origin, image: &Reference, by_mirror: b
             ),
         )
     };
-    let fix = "Mirror the payload with an ImageDigestMirrorSet and NeverContactSource instead.";
+    let fix = "Set mirrorSourcePolicy NeverContactSource on an ImageDigestMirrorSet of the payload in \
+               place of this entry.";
     Finding::new(Severity::Warning, name, entry, why, fix).about(scope.as_str())
 }
 
@@ -202,19 +203,19 @@ fn mirrors(scope: &Scope, sets: &[&MirrorSet], kind: PullKind, findings: &mut Fi
     let mut origins: Vec<Origin> = sets().map(|set| set.origin.clone()).collect();
     origins.sort();
     let places = merge(scope, &lists);
-    if !lists.iter().all(|list| keeps_order(&places, list, scope)) {
+    let positions: HashMap<&Scope, usize> = places.iter().zip(0..).collect();
+    if !lists.iter().all(|list| keeps_order(&positions, list, scope)) {
         let origin = origins.first().cloned().unwrap_or_default();
         findings.push(merged_out_of_order(origin, scope));
     }
     Mirrors { places, may_contact_source, origins }
 }
 
-/// Whether the mirrors of `list` stand in `places` in their order; the source, which comes last
-/// anyway, may be missing there.
-fn keeps_order(places: &[Scope], list: &[Scope], source: &Scope) -> bool {
-    // Each of the list in turn, looked for after the one before it.
-    let mut rest = places.iter();
-    list.iter().filter(|mirror| *mirror != source).all(|mirror| rest.any(|place| place == mirror))
+/// Whether the mirrors of `list` have positions in their order; the source, which comes last
+/// anyway, may have none.
+fn keeps_order(positions: &HashMap<&Scope, usize>, list: &[Scope], source: &Scope) -> bool {
+    let mirrors = list.iter().filter(|mirror| *mirror != source);
+    mirrors.map(|mirror| positions.get(mirror)).is_sorted()
 }
 
 fn merged_out_of_order(origin: Origin, scope: &Scope) -> Finding {

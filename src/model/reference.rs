@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// The host that a name without one belongs to.
 const DEFAULT_HOST: &str = "docker.io";
 /// What Docker Hub was called once; read as [`DEFAULT_HOST`].
-const LEGACY_DEFAULT_HOST: &str = "index.docker.io";
+pub(crate) const LEGACY_DEFAULT_HOST: &str = "index.docker.io";
 /// Where Docker Hub keeps repositories of one component.
 const OFFICIAL_NAMESPACE: &str = "library/";
 /// The longest name, host included, in bytes (`NameTotalLengthMax`).

@@ -7,7 +7,9 @@ use std::hash::{Hash, Hasher};
 use std::iter::successors;
 use std::sync::Arc;
 
-use super::reference::{Reference, is_digest, is_domain, is_path, is_tag};
+use super::reference::{
+    LEGACY_DEFAULT_HOST, Reference, is_digest, is_domain, is_path, is_tag, names_registry,
+};
 
 /// `host[:port]`, `host[:port]/path`, `host[:port]/path:tag`, `host[:port]/path@digest`, or
 /// `*.domain`, which stands for every host below that domain at any depth and port.
@@ -179,11 +181,19 @@ impl Scope {
     }
 
     /// Whether any reference can lie in it: a host of one label without port is taken for a
-    /// path on docker.io, so nothing is ever named so.
+    /// path on docker.io, and index.docker.io for docker.io, so nothing is ever named so.
     #[must_use]
     pub fn is_nameable(&self) -> bool {
         let host = self.host();
-        host == "localhost" || host.contains(['.', ':'])
+        names_registry(host) && host != LEGACY_DEFAULT_HOST
+    }
+
+    /// The name right below docker.io, tag and digest included, if that is what it is: a namespace of
+    /// others, since images without a namespace are those of `docker.io/library`.
+    #[must_use]
+    pub fn docker_name(&self) -> Option<&str> {
+        let name = self.as_str().strip_prefix("docker.io/")?;
+        (!name.contains('/') && name != "library").then_some(name)
     }
 
     /// Whether policy.json would let this scope speak for `reference`: the image itself, its

@@ -214,8 +214,12 @@ fn loss(reference: &Reference, before: &View, after: &View) -> Option<&'static s
     if !accepts(after, reference) {
         return Some("they were accepted and are refused");
     }
+    if is_unnameable_at_mirror(after, reference) {
+        return None;
+    }
     // Blocked places count too: what lies below them need not be blocked.
-    let (before, after) = (places(before, reference), places(after, reference));
+    let (all_before, all_after) = (places(before, reference), places(after, reference));
+    let (before, after) = (distinct(&all_before), distinct(&all_after));
     let position = |place: &Source| after.iter().position(|p| p.reference == place.reference);
     let positions: Option<Vec<usize>> = before.iter().map(position).collect();
     let Some(positions) = positions else { return Some("a place to pull from is lost") };
@@ -226,7 +230,11 @@ fn loss(reference: &Reference, before: &View, after: &View) -> Option<&'static s
     if !positions.is_sorted() {
         return Some("the places are asked in another order");
     }
-    if pairs().any(|(before, after)| before.insecure != after.insecure) {
+    let demands = |places: &[Source], one: &Source| {
+        let asked = || places.iter().filter(|place| place.reference == one.reference);
+        [asked().any(|place| place.insecure), asked().any(|place| !place.insecure)]
+    };
+    if before.iter().any(|place| demands(&all_before, place) != demands(&all_after, place)) {
         return Some("a place is asked with other demands on TLS");
     }
     let is_appended = positions.iter().enumerate().all(|(index, position)| index == *position);
@@ -234,6 +242,18 @@ fn loss(reference: &Reference, before: &View, after: &View) -> Option<&'static s
         return Some("a tag would be asked for at a new place first");
     }
     None
+}
+
+/// Whether it is asked for by digest, and a mirror keeps it from being pulled only because it makes no
+/// name there: a mirror with a port or a path for a name with a port, a bare host for an image named
+/// exactly as the source. The finding `SourceNotPullable` and docs/limits.md say so. Taken for a loss it
+/// would drain the node for every ordinary digest mirror; what else the same entry takes shows in the
+/// names below it (rule K3).
+fn is_unnameable_at_mirror(view: &View, reference: &Reference) -> bool {
+    let Ok(registries) = &view.registries else { return false };
+    let Some(entry) = registries.find(reference.name()) else { return false };
+    reference.digest().is_some()
+        && registries.sources(reference).is_err_and(|error| error.location != entry.location)
 }
 
 fn accepts(view: &View, reference: &Reference) -> bool {
@@ -247,6 +267,14 @@ fn accepts(view: &View, reference: &Reference) -> bool {
 fn places(view: &View, reference: &Reference) -> Vec<Source> {
     let sources = view.registries.as_ref().ok().and_then(|r| r.sources(reference).ok());
     sources.unwrap_or_default()
+}
+
+/// Each place once, where it is asked first: a source that is among its own mirrors is asked twice.
+fn distinct(places: &[Source]) -> Vec<&Source> {
+    let is_first = |(index, place): &(usize, &Source)| {
+        places.iter().take(*index).all(|before| before.reference != place.reference)
+    };
+    places.iter().enumerate().filter(is_first).map(|(_, place)| place).collect()
 }
 
 /// Whether the host can pull `reference`: accepted, if need be with a signature, and served by

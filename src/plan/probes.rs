@@ -10,9 +10,22 @@ use crate::model::Reference;
 const UNLISTED: &str = "image-config-agent-probe";
 const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// One reference, and the images it stands for.
+/// How well a probe explains to people what is lost, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// All that no file names: a default.
+    Unlisted,
+    /// What a file names.
+    Listed,
+    /// What a file names, on a port that hardly anybody uses.
+    OnAPort,
+}
+
+/// One reference, and the images it stands for. The first to lose something is the reason that is
+/// given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Probe {
+    rank: Rank,
     /// As in "images *of quay.io/ns*".
     pub of: String,
     /// The reference.
@@ -23,7 +36,7 @@ pub(super) struct Probe {
 pub(super) fn probes(views: [&View; 2]) -> BTreeSet<Probe> {
     let mut probes = BTreeSet::new();
     let unlisted = "of registries that no file names";
-    add(&mut probes, unlisted, &format!("{UNLISTED}.invalid/{UNLISTED}"));
+    add(&mut probes, Rank::Unlisted, unlisted, &format!("{UNLISTED}.invalid/{UNLISTED}"));
     for view in views {
         for entry in view.registries.iter().flat_map(|registries| registries.entries()) {
             scope(&mut probes, &entry.prefix);
@@ -40,29 +53,29 @@ fn scope(probes: &mut BTreeSet<Probe>, text: &str) {
     let of = format!("of {text}");
     let on_a_port = format!("of {text} on a port");
     if let Some(domain) = text.strip_prefix('*') {
-        add(probes, &of, &format!("{UNLISTED}{domain}/{UNLISTED}"));
-        add(probes, &on_a_port, &format!("{UNLISTED}{domain}:1/{UNLISTED}"));
+        add(probes, Rank::Listed, &of, &format!("{UNLISTED}{domain}/{UNLISTED}"));
+        add(probes, Rank::OnAPort, &on_a_port, &format!("{UNLISTED}{domain}:1/{UNLISTED}"));
     } else if !text.contains('/') {
-        add(probes, &of, &format!("{text}/{UNLISTED}"));
+        add(probes, Rank::Listed, &of, &format!("{text}/{UNLISTED}"));
         if !text.contains(':') {
-            add(probes, &on_a_port, &format!("{text}:1/{UNLISTED}"));
+            add(probes, Rank::OnAPort, &on_a_port, &format!("{text}:1/{UNLISTED}"));
         }
     } else if let Ok(reference) = Reference::parse_canonical(text)
         && (reference.tag().is_some() || reference.digest().is_some())
     {
-        probes.insert(Probe { of: format!("named {text}"), reference });
+        probes.insert(Probe { rank: Rank::Listed, of: format!("named {text}"), reference });
     } else {
-        add(probes, &format!("of {text}"), text);
+        add(probes, Rank::Listed, &of, text);
     }
 }
 
-fn add(probes: &mut BTreeSet<Probe>, of: &str, name: &str) {
+fn add(probes: &mut BTreeSet<Probe>, rank: Rank, of: &str, name: &str) {
     for (kind, version) in [("tag", format!(":{UNLISTED}")), ("digest", format!("@{DIGEST}"))] {
         // docker.io has no names of one part, so that at a mirror there only deeper names have one.
         for below in ["".to_owned(), format!("/{UNLISTED}"), format!("/{UNLISTED}/{UNLISTED}")] {
             let reference = Reference::parse_canonical(&format!("{name}{below}{version}"));
             let of = format!("{of} by {kind}");
-            probes.extend(reference.map(|reference| Probe { of, reference }));
+            probes.extend(reference.map(|reference| Probe { rank, of, reference }));
         }
     }
 }

@@ -85,7 +85,7 @@ fn registries(meaning: &Meaning, base: &File) -> Result<(Want, Vec<Finding>), Ba
         Content::Bytes(bytes) => bytes,
         Content::Unreadable(why) => return Err(unreadable(&base.path, why)),
     };
-    Registries::parse(base, &[]).map_err(|error| unreadable(&base.path, &error.to_string()))?;
+    Registries::parse(base, &[]).map_err(|error| unreadable(&base.path, &error.in_words()))?;
     let text = std::str::from_utf8(bytes)
         .map_err(|_| unreadable(&base.path, "it is not UTF-8, so it cannot be edited"))?;
     let mut file =
@@ -107,7 +107,7 @@ fn policy(meaning: &Meaning, base: &File) -> Result<Want, BaseError> {
         Content::Absent => (&default, true),
         _ => (base, false),
     };
-    let parsed = Policy::parse(base).map_err(|error| unreadable(&base.path, &error.to_string()))?;
+    let parsed = Policy::parse(base).map_err(|error| unreadable(&base.path, &error.in_words()))?;
     Ok(match policy::render(meaning, &parsed) {
         Some(text) => Want::file(text),
         None if is_absent => Want::file(policy::DEFAULT_POLICY),
@@ -137,12 +137,15 @@ struct BaseError {
 
 impl BaseError {
     fn finding(self) -> Finding {
+        let path = self.path.display();
         Finding::new(
             Severity::Error,
             "BaseUnreadable",
-            Origin::object(self.path.display().to_string()),
+            Origin::object(path.to_string()),
             format!("the host's own file cannot be built upon: {}.", self.why),
-            "Mend the file, then run base adopt.",
+            format!(
+                "Mend the file; where base show lists it already, run base adopt {path} afterwards."
+            ),
         )
     }
 }

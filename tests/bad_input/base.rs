@@ -107,3 +107,18 @@ fn all_bases_are_judged() {
     let expected = [["BaseUnreadable", REGISTRIES, "", "-"], ["BaseUnreadable", POLICY, "", "-"]];
     refused_on(&host, &["plan", "apply"], &expected);
 }
+
+/// The path is said once, with the command that goes on from there.
+#[test]
+fn r1_an_unreadable_base_says_what_to_do() {
+    for (path, text, place) in
+        [(REGISTRIES, "\n[[registry]", "line 2, column "), (POLICY, "{", "line 1, column ")]
+    {
+        let host = blocking();
+        host.write(path, text);
+        let finding = host.plan().finding("BaseUnreadable");
+        let (why, fix) = (finding["why"].as_str().unwrap(), finding["fix"].as_str().unwrap());
+        assert!(why.contains(place) && !why.contains(path), "{why}");
+        assert!(fix.contains(&format!("base adopt {path}")) && fix.contains("already"), "{fix}");
+    }
+}

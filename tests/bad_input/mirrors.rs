@@ -93,3 +93,53 @@ fn one_name_with_two_contents() {
     let duplicate = ["DuplicateObject", "ImageDigestMirrorSet/m", "", "-"];
     documents_refused(&[set("s.io"), set("t.io")], &[duplicate]);
 }
+
+#[test]
+fn d3_mirror_sets_without_a_name() {
+    for (make, object, _) in KINDS {
+        let (kind, _) = object.split_once('/').unwrap();
+        let nameless = format!("{kind}/");
+        let named = |name: Value| {
+            let mut set = make("m", json!({"source": "s.io", "mirrors": ["m.io"]}));
+            set["metadata"]["name"] = name;
+            set
+        };
+        for wrong in [json!(5), json!(["a"]), json!({}), json!(true)] {
+            let expected = ["WrongType", nameless.as_str(), "metadata.name", "-"];
+            document_refused(&named(wrong), expected);
+        }
+        let expected = ["NoName", nameless.as_str(), "metadata.name", "-"];
+        document_refused(&named(json!(null)), expected);
+        document_refused(&named(json!("")), expected);
+        let mut bare = named(json!(""));
+        bare.as_object_mut().unwrap().remove("metadata");
+        document_refused(&bare, expected);
+        // Two of them are two, not one that is there twice.
+        let mut other = named(json!(""));
+        other["spec"] = json!({});
+        documents_refused(&[named(json!("")), other], &[expected, expected]);
+    }
+}
+
+/// Where a mistake is all there is, it is all that is said.
+#[test]
+fn no_mirrors_is_not_said_of_mistakes() {
+    let set = |mirrors: Value, policy: &str| {
+        idms("m", json!({"source": "s.io", "mirrors": mirrors, "mirrorSourcePolicy": policy}))
+    };
+    for policy in ["NeverContactSource", "AllowContactingSource", ""] {
+        for (mirrors, name) in [
+            (json!(["http://bad"]), "InvalidEntry"),
+            (json!([""]), "InvalidEntry"),
+            (json!([{}]), "WrongType"),
+            (json!("m.io"), "WrongType"),
+        ] {
+            let host = super::agent::Host::with(&[set(mirrors, policy)]);
+            let mut names = host.plan().exits(1).names();
+            names.retain(|name| name != "OtherPullsBlocked");
+            assert_eq!(names, [name]);
+        }
+    }
+    let unusable = super::agent::Host::with(&[set(json!(["mirror"]), "")]);
+    assert_eq!(unusable.plan().names(), ["UnusableMirror"]);
+}

@@ -133,3 +133,106 @@ fn advice_on_mirrors() {
     with(insecure("m.io/a"), "s.io", "m.io", &["InsecureRegistry", "NotExpressible"]);
     with(insecure("m.io/a/b"), "s.io", "m.io", &["InsecureRegistry", "NotExpressible"]);
 }
+
+/// What concerns a list points at the list.
+#[test]
+fn advice_on_a_list_points_at_it() {
+    let mut document = image(json!({
+        "allowedRegistries": ["a.io"], "insecureRegistries": ["a.io"],
+        "containerRuntimeSearchRegistries": ["a.io", "a.io:5000"],
+    }));
+    document["status"] = json!({"internalRegistryHostname": "registry.svc:5000"});
+    let host = Host::with(&[document]);
+    let docs = host.docs();
+    let release = format!("b.io/r@{DIGEST}");
+    let validate = ["validate", "-o", "json", "--release-image", &release, "-f"];
+    let run = host.run(&[&validate[..], &[docs.to_str().unwrap()]].concat()).exits(0);
+    for (name, list) in [
+        ("PushNotStopped", "allowedRegistries"),
+        ("PayloadNotAllowed", "allowedRegistries"),
+        ("InternalRegistryNotAllowed", "allowedRegistries"),
+        ("InsecureRegistry", "insecureRegistries"),
+        ("AmbiguousShortNames", "containerRuntimeSearchRegistries"),
+    ] {
+        assert_eq!(run.finding(name)["field"], format!("spec.registrySources.{list}"), "{name}");
+    }
+    let host = Host::with(&lists(json!({"allowedRegistries": ["a.io", "quay.io"]})));
+    let run = host.plan();
+    assert_eq!(
+        run.finding("RedHatRegistryNotAllowed")["field"],
+        "spec.registrySources.allowedRegistries"
+    );
+    assert_eq!(run.finding("RedHatRegistryNotAllowed")["value"], "registry.redhat.io");
+}
+
+/// Entries that look like images of Docker Hub, and are for other images or for none.
+#[test]
+fn r11_names_that_the_engine_writes_otherwise() {
+    let blocked = |entry: &str| lists(json!({"blockedRegistries": [entry]}));
+    for entry in ["index.docker.io", "index.docker.io/library/nginx", "internal"] {
+        advised(&blocked(entry), &[], &["NeverMatches"]);
+    }
+    let of_image = ["NeverMatches", "PushNotStopped", "TagOrDigestEntry"];
+    advised(&blocked("docker.io/nginx:1.25"), &[], &of_image);
+    advised(&blocked("docker.io/nginx"), &[], &["NamespaceAlone"]);
+    for entry in ["docker.io/library", "docker.io/library/nginx", "docker.io", "docker.io/a/b"] {
+        advised(&blocked(entry), &[], &[]);
+    }
+    advised(
+        &[idms("m", json!({"source": "docker.io/nginx", "mirrors": ["m.io/a"]}))],
+        &[],
+        &["NamespaceAlone"],
+    );
+    advised(
+        &[idms("m", json!({"source": "index.docker.io", "mirrors": ["m.io"]}))],
+        &[],
+        &["NeverMatches"],
+    );
+    // The engine would pull from no place at all.
+    let documents =
+        [idms("m", json!({"source": "s.io", "mirrors": ["index.docker.io/x", "m.io"]}))];
+    advised(&documents, &[], &["UnusableMirror"]);
+    let host = Host::with(&documents);
+    host.apply().exits(0);
+    let places = [format!("m.io/a@{DIGEST}"), format!("s.io/a@{DIGEST}")];
+    assert_eq!(host.places(&format!("s.io/a@{DIGEST}")), places);
+    // A block is a warning, all else an info; and the finding says what is so.
+    let host = Host::with(&blocked("docker.io/nginx"));
+    let finding = host.apply().exits(0).finding("NamespaceAlone");
+    assert_eq!(finding["severity"], "warning");
+    assert!(finding["fix"].to_string().contains("docker.io/library/nginx"), "{finding}");
+    assert_eq!(host.verdict("docker.io/nginx"), "allowed");
+    assert_eq!(host.verdict("docker.io/nginx/app"), "rejected");
+    let host = Host::with(&lists(json!({"allowedRegistries": ["docker.io/nginx"]})));
+    assert_eq!(host.plan().finding("NamespaceAlone")["severity"], "info");
+}
+
+#[test]
+fn r11_capitals_are_other_hosts() {
+    for entry in ["Quay2.io", "quay2.IO/x", "*.Corp.io"] {
+        advised(&lists(json!({"blockedRegistries": [entry]})), &[], &["UpperCaseHost"]);
+    }
+    let set = json!({"source": "Quay2.io", "mirrors": ["m.io"]});
+    advised(&[idms("m", set)], &[], &["UpperCaseHost"]);
+    let host = Host::with(&lists(json!({"blockedRegistries": ["quay2.io"]})));
+    host.apply().exits(0);
+    assert_eq!(host.verdict("quay2.io/x"), "rejected");
+    assert_eq!(host.verdict("QUAY2.io/x"), "allowed");
+}
+
+/// The files have one block for pulls of both kinds.
+#[test]
+fn r6_never_contact_source_blocks_both_kinds() {
+    let never = |source: &str| json!({"source": source, "mirrors": ["m.io/a"], "mirrorSourcePolicy": "NeverContactSource"});
+    advised(&[idms("d", never("s.io"))], &[], &["OtherPullsBlocked"]);
+    advised(&[itms("t", never("s.io"))], &[], &["OtherPullsBlocked"]);
+    advised(&[idms("d", never("s.io")), itms("t", never("s.io"))], &[], &[]);
+    // What the wider set says of the other kind holds below it.
+    advised(&[idms("d", never("s.io/x")), itms("t", never("s.io"))], &[], &["OtherPullsBlocked"]);
+    let host = Host::with(&[idms("d", never("s.io"))]);
+    let finding = host.plan().finding("OtherPullsBlocked");
+    assert_eq!(finding["object"], "ImageDigestMirrorSet/d");
+    assert_eq!(finding["field"], "spec.imageDigestMirrors[0]");
+    host.apply().exits(0);
+    assert_eq!(host.places("s.io/x:v1"), ["s.io/x:v1 blocked"]);
+}

@@ -57,6 +57,76 @@ fn c1_files_and_fields_behind_the_answer() {
     assert!(run.out.contains("CAs of /etc/docker/certs.d/a.io:5000"), "{}", run.out);
 }
 
+/// What `check -f` prints for one image.
+fn explained(host: &Host, reference: &str) -> String {
+    let docs = host.docs();
+    host.run(&["check", "-f", docs.to_str().unwrap(), reference]).out
+}
+
+#[test]
+fn c1_never_contact_source_is_behind_a_block() {
+    let never = json!({"source": "s.io", "mirrors": ["m.io/x"], "mirrorSourcePolicy": "NeverContactSource"});
+    let host = Host::with(&[idms("m", never)]);
+    let by = "entry \"s.io\" (ImageDigestMirrorSet/m spec.imageDigestMirrors[0]):";
+    for reference in ["s.io/a:1".to_owned(), format!("s.io/a/b@{DIGEST}")] {
+        let text = explained(&host, &reference);
+        assert!(text.contains(by), "{text}");
+    }
+    // A narrower set that lets the source be asked is what counts.
+    let set = |name: &str, source: &str, policy: &str| {
+        idms(name, json!({"source": source, "mirrors": ["m.io/x"], "mirrorSourcePolicy": policy}))
+    };
+    let narrower = set("n", "s.io/a", "AllowContactingSource");
+    let host = Host::with(&[set("m", "s.io", "NeverContactSource"), narrower]);
+    let text = explained(&host, "s.io/a/b:1");
+    assert!(text.contains("entry \"s.io/a\":") && !text.contains("ImageDigest"), "{text}");
+}
+
+/// A field that a drop-in of others defeats is not what answers.
+#[test]
+fn c1_an_entry_of_a_drop_in_is_the_hosts_own() {
+    let host = Host::with(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    let drop_in = "/etc/containers/registries.conf.d/50-x.conf";
+    host.write(drop_in, "[[registry]]\nlocation = \"a.io\"\n");
+    let text = explained(&host, "a.io/x");
+    let by = format!("asked in order by {drop_in}, entry \"a.io\" (the host's own entry):");
+    assert!(text.contains(&by), "{text}");
+    // policy.json still has the block.
+    assert!(
+        text.contains("docker (Image/cluster spec.registrySources.blockedRegistries[0])"),
+        "{text}"
+    );
+}
+
+#[test]
+fn c1_a_refusal_of_the_base_is_the_hosts_own() {
+    let host = Host::with(&[image(json!({"allowedRegistries": ["a.io", "c.io"]}))]);
+    let policy = r#"{"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {
+        "a.io/x": [{"type": "reject"}], "b.io": [{"type": "insecureAcceptAnything"}]}}}"#;
+    host.write(POLICY, policy);
+    host.write(REGISTRIES, "[[registry]]\nlocation = \"a.io\"\ninsecure = true\n");
+    let says = |reference: &str, part: &str| {
+        let text = explained(&host, reference);
+        assert!(text.contains(part), "{part}: {text}");
+    };
+    says(
+        "a.io/x",
+        "refused by /etc/containers/policy.json, scope \"a.io/x\" of transport docker (the host's own entry)",
+    );
+    says(
+        "a.io/y",
+        "scope \"a.io\" of transport docker (Image/cluster spec.registrySources.allowedRegistries[0])",
+    );
+    says("a.io/y", "entry \"a.io\" (the host's own entry):");
+    let by_list = "(Image/cluster spec.registrySources.allowedRegistries)";
+    says("b.io/y", &format!("scope \"b.io\" of transport docker {by_list}"));
+    says("d.io/y", &format!("policy.json, default {by_list}"));
+    // A refusal that the documents did not ask for.
+    host.documents(&[image(json!({}))]);
+    says("a.io/x", "(the host's own entry)");
+    assert!(!explained(&host, "d.io/y").contains("own entry"));
+}
+
 #[test]
 fn c1_documents_answer_for_what_is_proposed() {
     let host = applied(&[image(json!({}))]);

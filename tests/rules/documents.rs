@@ -197,6 +197,40 @@ fn d6_imports() {
 }
 
 #[test]
+fn d6_wildcards_stand_in_host_and_port() {
+    let admits = |domain: &str, reference: &str| {
+        let rules = json!({"allowedRegistriesForImport": [{"domainName": domain}]});
+        imports(image_spec(rules), reference)["verdict"] == "allowed"
+    };
+    for (domain, admitted, refused) in [
+        ("reg.io:*", "reg.io:5000/x", "other.io:5000/x"),
+        ("reg.io:50*", "reg.io:5000/x", "reg.io:443/x"),
+        ("reg?.io:*", "reg1.io:8443/x", "reg.io:8443/x"),
+        ("*.io:?", "a.b.io:9/x", "a.b.io:99/x"),
+        ("*", "any.io/x", "any.io:5000/x"),
+    ] {
+        assert!(admits(domain, admitted), "{domain} {admitted}");
+        assert!(!admits(domain, refused), "{domain} {refused}");
+    }
+    for domain in ["reg.io:x*", "reg.io:5*:", "http://*", "", "a.io/*"] {
+        let rules = json!({"allowedRegistriesForImport": [{"domainName": domain}]});
+        assert_eq!(validated(&[image_spec(rules)]).finding("InvalidHostname")["value"], domain);
+    }
+}
+
+/// As OpenShift's observer has it. A list of nothing but mistakes still is one.
+#[test]
+fn d6_an_empty_list_admits_all() {
+    let field = "spec.allowedRegistriesForImport";
+    let rules = |list: Value| image_spec(json!({"allowedRegistriesForImport": list}));
+    let run = validated(&[rules(json!([]))]);
+    run.finds("info", "EmptyList", "Image/cluster", field);
+    assert_eq!(imports(rules(json!([])), "quay.io/x")["verdict"], "allowed");
+    let mistaken = rules(json!([{"domainName": "http://quay.io"}]));
+    assert_eq!(imports(mistaken, "quay.io/x")["verdict"], "rejected");
+}
+
+#[test]
 fn d7_the_digest_is_of_what_is_meant() {
     let sources = json!({"blockedRegistries": ["a.io", "b.io"], "insecureRegistries": ["c.io"]});
     let set = idms("m", json!({"source": "s.io", "mirrors": ["m.io"]}));

@@ -213,7 +213,7 @@ fn r10_what_a_namespaces_policy_may_accept() {
 fn r11_pushes_are_not_stopped() {
     let validated =
         |sources: Value| Host::with(&[image(sources)]).on_documents("validate").exits(0);
-    let field = "spec.registrySources.allowedRegistries[0]";
+    let field = "spec.registrySources.allowedRegistries";
     let run = validated(json!({"allowedRegistries": ["quay.io"]}));
     run.finds("info", "PushNotStopped", "Image/cluster", field);
     let field = "spec.registrySources.blockedRegistries[1]";
@@ -226,7 +226,7 @@ fn r11_pushes_are_not_stopped() {
 #[test]
 fn r11_ambiguous_short_names() {
     let host = Host::with(&[image(json!({"containerRuntimeSearchRegistries": ["a.io", "b.io"]}))]);
-    let field = "spec.registrySources.containerRuntimeSearchRegistries[1]";
+    let field = "spec.registrySources.containerRuntimeSearchRegistries";
     for command in ["validate", "plan"] {
         let run = host.on_documents(command);
         run.finds("warning", "AmbiguousShortNames", "Image/cluster", field);

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::agent::{CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, idms, image, itms, trusting};
+use crate::agent::{
+    CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, icsp, idms, image, itms, trusting,
+};
 
 /// The plan from one set of documents to another.
 fn change(before: &[Value], after: &[Value]) -> Run {
@@ -171,6 +173,58 @@ fn k3_no_drain_where_nothing_is_lost() {
     drains(&sources(one), &sources(two), false);
     drains(&nothing, &sources(json!({"containerRuntimeSearchRegistries": ["a.io"]})), false);
     drains(&nothing, &trusting(json!({"a.io": CA})), false);
+}
+
+/// Ordinary digest mirrors: with a port or a path they make no name of a source on a port, and a bare
+/// host makes none of an image named exactly as the source. No pod loses anything by that.
+#[test]
+fn k3_no_drain_where_a_digest_mirror_makes_no_name() {
+    let nothing = sources(json!({}));
+    let added = |source: &str, mirror: &str, expected: bool| {
+        let set = json!({"source": source, "mirrors": [mirror]});
+        drains(&nothing, &[idms("m", set.clone())], expected);
+        drains(&nothing, &[icsp("m", set)], expected);
+    };
+    for mirror in ["mirror.local:5000/x", "mirror.local:5000", "mirror.local/x", "mirror.local"] {
+        for source in ["registry.redhat.io", "quay.io/openshift-release-dev", "*.corp.io"] {
+            added(source, mirror, false);
+        }
+    }
+    // A tag could stand for another image there, and what the entry takes besides is taken.
+    drains(&nothing, &[tag_mirrored(&["mirror.local:5000/x"])], true);
+    let never = json!({"source": "s.io", "mirrors": ["mirror.local:5000/x"], "mirrorSourcePolicy": "NeverContactSource"});
+    drains(&nothing, &[idms("m", never)], true);
+    drains(&[mirrored(&["m.io/x"])], &[mirrored(&["n.io:5000/x"])], true);
+}
+
+/// A source that is among its own mirrors is asked twice, and loses nothing by what concerns others.
+#[test]
+fn k3_no_drain_where_a_source_is_its_own_mirror() {
+    let own =
+        |source: &str, mirrors: &[&str]| idms("o", json!({"source": source, "mirrors": mirrors}));
+    let before = own("s.io", &["s.io", "m.io"]);
+    let search = image(json!({"containerRuntimeSearchRegistries": ["a.io"]}));
+    drains(std::slice::from_ref(&before), &[before.clone(), search], false);
+    drains(&[own("s.io", &["m.io", "s.io", "n.io"])], &[own("s.io", &["m.io", "n.io"])], true);
+    drains(&[before], &[own("s.io", &["m.io"])], true);
+}
+
+/// What people are told first is what most images have in common.
+#[test]
+fn k3_the_reason_is_the_widest() {
+    let reason = |list: Value| {
+        let run = change(&sources(json!({})), &sources(list)).exits(2);
+        run.json()["impact"]["drain"]["reason"].as_str().unwrap().to_owned()
+    };
+    let refused = "they were accepted and are refused";
+    assert_eq!(
+        reason(json!({"allowedRegistries": ["example.com"]})),
+        format!("images of registries that no file names by digest: {refused}")
+    );
+    assert_eq!(
+        reason(json!({"blockedRegistries": ["example.com"]})),
+        format!("images of example.com by digest: {refused}")
+    );
 }
 
 /// A part of a mirror that must not be contacted is no place any more for what it mirrors, even

@@ -15,14 +15,23 @@ pub enum Shape {
     Nested,
     /// A few sources that all objects have mirrors for.
     Merge,
+    /// One source, with as many mirrors as entries.
+    Chain,
     /// An allow list.
     Allowed,
 }
 
 impl Shape {
     /// All shapes.
-    pub const ALL: [Self; 6] =
-        [Self::Mixed, Self::Mirrors, Self::Lists, Self::Nested, Self::Merge, Self::Allowed];
+    pub const ALL: [Self; 7] = [
+        Self::Mixed,
+        Self::Mirrors,
+        Self::Lists,
+        Self::Nested,
+        Self::Merge,
+        Self::Chain,
+        Self::Allowed,
+    ];
 
     /// The shape's name in tables.
     pub fn name(self) -> &'static str {
@@ -32,6 +41,7 @@ impl Shape {
             Self::Lists => "lists",
             Self::Nested => "nested",
             Self::Merge => "merge",
+            Self::Chain => "chain",
             Self::Allowed => "allowed",
         }
     }
@@ -46,6 +56,7 @@ impl Shape {
                 Self::Lists => listed(&mut lists, index),
                 Self::Nested => nested(&mut lists, index),
                 Self::Merge => merge(&mut lists, index),
+                Self::Chain => chain(&mut lists, index),
                 Self::Allowed => lists.allowed.push(place(index)),
             }
         }
@@ -120,6 +131,13 @@ fn merge(lists: &mut Lists, index: usize) {
     let mirror = |step: usize| format!("mirror{}.corp.example/copy", (index / 10 + step * 7) % 100);
     let source = format!("src{}.example.com", index % 10);
     lists.digest.push((source, (0..3).map(mirror).collect(), "AllowContactingSource"));
+}
+
+/// A source whose every list begins where the one before ended.
+fn chain(lists: &mut Lists, index: usize) {
+    let mirror = |number: usize| format!("mirror{number}.corp.example");
+    let mirrors = vec![mirror(index), mirror(index + 1), "last.corp.example".to_owned()];
+    lists.digest.push(("src.example.com".to_owned(), mirrors, "AllowContactingSource"));
 }
 
 impl Lists {
