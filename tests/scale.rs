@@ -45,14 +45,14 @@ fn files_grow_as_documents_do() {
     }
 }
 
-/// A hundred thousand lists of one source, each with another mirror: about what a file can hold. What
+/// Eighty thousand lists of one source, each with another mirror: about what a file can hold. What
 /// looks at all mirrors for each list takes several times the processor time that is given here.
 #[test]
 fn r6_as_many_mirrors_as_a_file_can_hold() {
     let input = directory().join("chain.yaml");
     std::fs::create_dir_all(directory().join("root")).unwrap();
-    std::fs::write(&input, Shape::Chain.documents(100_000)).unwrap();
-    let limited = "ulimit -t 8; exec \"$@\"";
+    std::fs::write(&input, Shape::Chain.documents(80_000)).unwrap();
+    let limited = "ulimit -t 5; exec \"$@\"";
     let agent = Command::new("sh")
         .args(["-c", limited, "sh", env!("CARGO_BIN_EXE_image-config-agent"), "validate", "--root"])
         .arg(directory().join("root"))

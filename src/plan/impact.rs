@@ -220,7 +220,7 @@ fn loss(reference: &Reference, before: &View, after: &View) -> Option<&'static s
     // Blocked places count too: what lies below them need not be blocked.
     let (all_before, all_after) = (places(before, reference), places(after, reference));
     let (before, after) = (distinct(&all_before), distinct(&all_after));
-    let position = |place: &Source| after.iter().position(|p| p.reference == place.reference);
+    let position = |place: &&Source| after.iter().position(|p| p.reference == place.reference);
     let positions: Option<Vec<usize>> = before.iter().map(position).collect();
     let Some(positions) = positions else { return Some("a place to pull from is lost") };
     let pairs = || before.iter().zip(positions.iter().filter_map(|at| after.get(*at)));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-const TABLE: &str = include_str!("../../docs/upstream.md");
+const PAGE: &str = include_str!("../../docs/upstream.md");
 
 /// How often a class was seen.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,13 +42,16 @@ impl Tally {
     }
 }
 
-/// The rows of docs/upstream.md that begin with a name, a number of lines and a number of times.
-pub fn documented() -> BTreeMap<String, (usize, usize)> {
+/// The rows of a part of docs/upstream.md that begin with a name, a number of lines and a number of
+/// times.
+pub fn documented(part: &str) -> BTreeMap<String, (usize, usize)> {
+    let (_, text) = PAGE.split_once(&format!("\n# {part}\n")).unwrap();
+    let text = text.split("\n# ").next().unwrap();
     let number = |text: &str| text.replace(',', "").parse::<usize>().ok();
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| `")?.split('|').map(|cell| cell.trim());
         let name = cells.next()?.trim_end_matches('`').to_owned();
         Some((name, (number(cells.next()?)?, number(cells.next()?)?)))
     };
-    TABLE.lines().filter_map(row).collect()
+    text.lines().filter_map(row).collect()
 }
