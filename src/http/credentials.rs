@@ -58,20 +58,22 @@ impl Credentials {
     }
 
     /// The CAs to trust beside those of the system.
-    pub(super) fn cas(&self) -> Result<Vec<Certificate>, HttpError> {
-        let Some(pem) = &self.ca else { return Ok(Vec::new()) };
+    pub(super) fn cas(&self, server: &Server) -> Result<Vec<Certificate>, HttpError> {
+        let (Some(pem), Some(file)) = (&self.ca, &server.ca) else { return Ok(Vec::new()) };
         match Certificate::from_pem_bundle(pem) {
             Ok(cas) if !cas.is_empty() => Ok(cas),
-            _ => Err(HttpError::new("CredentialsUnusable", "the file of CAs holds no PEM of any")),
+            _ => Err(unusable(file, "it holds no CA in PEM")),
         }
     }
 
     /// The certificate to show, with its key.
-    pub(super) fn identity(&self) -> Result<Option<Identity>, HttpError> {
+    pub(super) fn identity(&self, server: &Server) -> Result<Option<Identity>, HttpError> {
         let identity = self.identity.as_deref().map(Identity::from_pem).transpose();
         identity.map_err(|_| {
+            let files = [&server.client_certificate, &server.client_key].map(Option::as_deref);
+            let [certificate, key] = files.map(|file| file.unwrap_or(Path::new("")).display());
             let message =
-                "the files of the client certificate and its key do not hold one of each in PEM";
+                format!("{certificate} and {key} hold no certificate with its key in PEM");
             HttpError::new("CredentialsUnusable", message)
         })
     }

@@ -111,13 +111,13 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("image-config-agent/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT.min(self.server.timeout))
-            .tls_certs_merge(credentials.cas()?)
+            .tls_certs_merge(credentials.cas(&self.server)?)
             .referer(false)
             .redirect(match self.redirects {
                 Redirects::Followed => Policy::custom(follow),
                 Redirects::Refused => Policy::none(),
             });
-        if let Some(identity) = credentials.identity()? {
+        if let Some(identity) = credentials.identity(&self.server)? {
             builder = builder.identity(identity);
         }
         if let Some(socket) = &self.server.socket {

@@ -114,6 +114,10 @@ fn d5_the_service_account_of_a_pod_is_found_and_its_token_replaced() {
     token(Duration::from_secs(1));
     agent.until_unauthorized(&proxy);
     assert_eq!(agent.host.verdict("b.io/x:1"), "rejected");
+    agent.until("word that the cluster is told nothing", || {
+        let status = agent.host.run(&["status"]);
+        status.code == 0 && status.out.contains("is told nothing")
+    });
     token(Duration::from_secs(3600));
     agent.until_well();
     put_image(&cluster, &blocking("c.io"));
@@ -122,6 +126,7 @@ fn d5_the_service_account_of_a_pod_is_found_and_its_token_replaced() {
     agent.until("the report", || {
         cluster.admin.get(config)["status"]["applied"]["configuration"] == applied
     });
+    agent.until("no trouble with reports", || agent.status()["node"]["untold"].is_null());
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn d5_a_key_that_is_of_no_use_is_said_with_why() {
     for (key, why) in [
         (encrypted, "client.key cannot be used: it is encrypted"),
         (other, "KeyMismatch"),
-        (half, "do not hold one of each in PEM"),
+        (half, "client.key hold no certificate with its key in PEM"),
     ] {
         put(&beside, &Pair { certificate: good.certificate.clone(), key });
         serving.until(why, || {
