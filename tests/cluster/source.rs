@@ -354,6 +354,7 @@ fn d5_an_api_server_that_is_lost_changes_nothing() {
     cluster.compact();
     put_image(&cluster, &blocking("d.io"));
     agent.until_verdict("d.io/x:1", "rejected");
+    agent.until("word of it", || agent.status()["applied"] != applied);
     agent.until_well();
     // The agent starts while it is away, and obeys what it knew.
     let applied = agent.status()["applied"].clone();
