@@ -1,9 +1,9 @@
 //! Why a transaction did not happen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::HostError;
+use crate::host::{Cause, HostError};
 
 /// Why nothing was applied, rolled back or reverted.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum ApplyError {
         supported: u64,
     },
     /// A file of the agent's state is not what the agent wrote.
-    #[error("{} is damaged: {why}; restore it from a backup, or revert by hand as docs/recovery.md says", file.display())]
+    #[error("{} is damaged: {why}; restore it from a backup, or see docs/recovery.md for what it is and how to do without", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -78,6 +78,17 @@ pub enum ApplyError {
         .0.display()
     )]
     NoBase(PathBuf),
+}
+
+impl ApplyError {
+    /// The path that could not be written because its file system is read-only, if that is why.
+    #[must_use]
+    pub fn read_only(&self) -> Option<&Path> {
+        match self {
+            Self::Host(error) if error.cause == Cause::ReadOnly => Some(&error.path),
+            _ => None,
+        }
+    }
 }
 
 /// By hand, because the message has all of the cause in it: as a source it would be said twice.

@@ -9,7 +9,7 @@ use super::error::ApplyError;
 use super::journal::Journal;
 use super::lock::Lock;
 use super::outcome::{Outcome, Warning};
-use super::state::{AppliedSet, Digests, Held, encode, held_file, load};
+use super::state::{AppliedSet, Digests, Held, encode, held_file, load, previous_file};
 use super::transaction::{Edit, Put, Recovery, commit, recover};
 use crate::host::{Owner, Root};
 use crate::render::{FileSet, Want};
@@ -90,6 +90,21 @@ impl<'r> Session<'r> {
         Ok(self.root.remove(&held_file()).map(drop)?)
     }
 
+    /// Removes what going back to the host's own files needs not, where it is damaged: such a file must
+    /// not keep [`Session::revert`] from its work. Which files these were.
+    ///
+    /// # Errors
+    /// A file is of a newer agent, or the disk fails.
+    pub fn discard_damaged(&self) -> Result<Vec<PathBuf>, ApplyError> {
+        let previous = load::<AppliedSet>(self.root, &previous_file()).map(drop);
+        let held = load::<Held>(self.root, &held_file()).map(drop);
+        let mut discarded = Vec::new();
+        for loaded in [previous, held] {
+            discarded.extend(discard(self.root, loaded)?);
+        }
+        Ok(discarded)
+    }
+
     /// Puts `paths`, which others changed, back to what was applied (rule H9).
     ///
     /// # Errors
@@ -141,6 +156,21 @@ impl<'r> Session<'r> {
         outcome.warnings.extend(committed.unkept.into_iter().map(Warning::AttributesLost));
         outcome.warnings.extend(committed.untidied.map(Warning::Untidied));
         Ok(outcome)
+    }
+}
+
+/// Removes the file that could not be loaded because it is damaged, if that is why; which it was.
+///
+/// # Errors
+/// It could not be loaded for another reason, or the disk fails.
+pub fn discard(root: &Root, loaded: Result<(), ApplyError>) -> Result<Option<PathBuf>, ApplyError> {
+    match loaded {
+        Ok(()) => Ok(None),
+        Err(ApplyError::Damaged { file, .. }) => {
+            root.remove(&file)?;
+            Ok(Some(file))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApplyError;
 use crate::host::Root;
 pub use crate::model::digest::{Digests, sha256};
-
-/// Where the agent keeps its state, below the root.
-pub const STATE_DIR: &str = "/var/lib/image-config-agent";
+pub use crate::model::paths::STATE_DIR;
 
 /// The format of every file of the state; a newer one is left untouched.
 const FORMAT: u64 = 1;

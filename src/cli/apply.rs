@@ -151,7 +151,8 @@ impl Rollback {
             return status::print(&answer, self.format.is_json());
         }
         let settings = self.host.settings_on(&root)?;
-        let once = step_back(&root, settings, Kind::Rollback)?;
+        let driver = Driver::open(&root, settings, Source::Nowhere, PATIENCE)?;
+        let once = step_back(driver, Kind::Rollback)?;
         if self.format.is_json() {
             output::json(&output::outcome_json(&once.outcome))?;
         } else if once.answer.ok && once.outcome.changes.is_empty() {
@@ -165,8 +166,7 @@ impl Rollback {
 }
 
 /// Goes back while no agent runs.
-fn step_back(root: &Root, settings: Settings, kind: Kind) -> anyhow::Result<Once> {
-    let mut driver = Driver::open(root, settings, Source::Nowhere, PATIENCE)?;
+fn step_back(mut driver: Driver<'_>, kind: Kind) -> anyhow::Result<Once> {
     report_recovery(driver.recovery());
     Ok(block_on(driver.step_back_once(kind))?)
 }
@@ -206,7 +206,11 @@ impl Revert {
         if let Some(answer) = status::ask(&root, &Request::Revert)? {
             return status::print(&answer, self.format.is_json());
         }
-        let once = step_back(&root, settings, Kind::Revert)?;
+        let (driver, discarded) = Driver::open_to_revert(&root, settings, PATIENCE)?;
+        for file in discarded {
+            output::warning(&format!("{} was damaged; revert does without it", file.display()));
+        }
+        let once = step_back(driver, Kind::Revert)?;
         if self.format.is_json() {
             output::json(&output::outcome_json(&once.outcome))?;
         } else {

@@ -153,7 +153,7 @@ struct HostArgs {
     /// The host's root directory
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     root: PathBuf,
-    /// A setting, as KEY=VALUE; docs/settings.md and image-config-agent(1) list the keys
+    /// A setting, as KEY=VALUE; image-config-agent(1) lists the keys
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! `status`, `hold`, `release`, `retry`: talking with a running agent.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use image_config_agent::driver::control::{self, Answer, Request};
 use image_config_agent::host::Root;
+use image_config_agent::machine::Ending;
 use image_config_agent::model::finding::printable;
 use image_config_agent::report::status::FORMAT;
 use image_config_agent::report::{
-    Condition, RUN_DIR, ReportStatus, SourceStatus, Status as Report, Truth,
+    Condition, LastChange, RUN_DIR, ReportStatus, SourceStatus, Status as Report, Truth,
 };
 use jiff::Timestamp;
 
@@ -47,7 +49,11 @@ enum StatusFormat {
 impl Status {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let (root, _) = self.host.open_anyway()?;
-        let is_alive = control::is_running(&root).context("the agent cannot be asked")?;
+        let is_running = match control::is_running(&root) {
+            // Only root may ask it.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => None,
+            answer => Some(answer.context("the agent cannot be asked")?),
+        };
         let file = Path::new(RUN_DIR).join("status.json");
         let Some(bytes) = root.read(&file)? else {
             let file = file.display();
@@ -56,6 +62,8 @@ impl Status {
         };
         let status: Report = parse(&bytes)
             .with_context(|| format!("{} is no status of this agent's", file.display()))?;
+        let is_alive =
+            is_running.unwrap_or_else(|| Path::new(&format!("/proc/{}", status.pid)).exists());
         match self.format {
             StatusFormat::Text => output::print(&text(&status, is_alive, Timestamp::now()))?,
             StatusFormat::Json => output::bytes(&bytes)?,
@@ -108,6 +116,9 @@ fn text(status: &Report, is_alive: bool, now: Timestamp) -> String {
     if let Some(waiting) = &status.waiting {
         line("waiting", format!("{}, until {}", printable(&waiting.what), waiting.until));
     }
+    if let Some(last) = &status.last_change {
+        line("last change", changed(last, now));
+    }
     text.push_str(&conditions(&status.conditions, now));
     for file in &status.files {
         let because = printable(&file.because.join(", "));
@@ -133,6 +144,17 @@ fn described(source: &SourceStatus) -> String {
         if let Some(retry) = trouble.retry {
             text.push_str(&format!(", asked again at {retry:.0}"));
         }
+    }
+    text
+}
+
+fn changed(last: &LastChange, now: Timestamp) -> String {
+    let ending = last.ending.as_ref().map_or("under way", Ending::word);
+    let ending = ending.replace('_', " ");
+    let mut text = format!("{}, {} ago: {ending}", last.kind.word(), age(now, last.began));
+    let times = [("files", last.files_ms), ("engine", last.engine_ms)];
+    for (what, time) in times.into_iter().filter_map(|(what, time)| Some((what, time?))) {
+        text.push_str(&format!(", {what} {time}ms"));
     }
     text
 }

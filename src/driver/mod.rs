@@ -17,7 +17,9 @@ mod perform;
 mod place;
 mod reports;
 mod requests;
+mod sealed;
 mod service;
+mod trail;
 mod vitals;
 mod watch;
 
@@ -35,6 +37,7 @@ pub use memory::Memory;
 pub use once::Once;
 pub use service::{Service, ServiceError, run};
 
+use crate::apply::session::discard;
 use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session};
 use crate::host::Root;
 use crate::machine::{Action, Change, Ending, Event, Kind, Phase};
@@ -42,7 +45,9 @@ use crate::model::{Digests, Finding};
 use crate::plan::Tell;
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::metrics::Counts;
-use crate::report::{EngineState, Facts, LastChange, ReportStatus, SourceStatus, Status, Waiting};
+use crate::report::{
+    Condition, EngineState, Facts, LastChange, ReportStatus, SourceStatus, Status, Waiting,
+};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::waits::backoff;
@@ -122,6 +127,8 @@ pub struct Driver<'r> {
     starting_since: Option<Instant>,
     /// Others changed a file while the engine was told: it has to be told again.
     is_told_in_vain: bool,
+    /// A file that could not be written because its file system is read-only to this process.
+    sealed: Option<PathBuf>,
     /// When [`Event::Due`] is due.
     due: Option<Instant>,
     facts: Facts,
@@ -133,6 +140,8 @@ pub struct Driver<'r> {
     outcome: Outcome,
     waiting: Option<Waiting>,
     sources: Vec<SourceStatus>,
+    /// The conditions as an earlier process said them last.
+    said_before: Vec<Condition>,
     /// What was said last, for whoever passes it on.
     statuses: Sender<Option<Status>>,
     /// Why metrics are not served although the settings ask for them.
@@ -152,7 +161,35 @@ impl<'r> Driver<'r> {
         patience: Duration,
     ) -> Result<Self, ApplyError> {
         let session = Session::open(root, patience)?;
-        let memory = Memory::load(root)?;
+        let known = (Memory::load(root)?, EngineSaid::load(root)?);
+        Ok(Self::with(root, session, known, settings, source))
+    }
+
+    /// The same for a revert, which does without what is damaged of the state but for base and applied
+    /// set (rule X3): such files are removed; which they were.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    pub fn open_to_revert(
+        root: &'r Root,
+        settings: Settings,
+        patience: Duration,
+    ) -> Result<(Self, Vec<PathBuf>), ApplyError> {
+        let session = Session::open(root, patience)?;
+        let mut discarded = session.discard_damaged()?;
+        discarded.extend(discard(root, Memory::load(root).map(drop))?);
+        discarded.extend(discard(root, EngineSaid::load(root).map(drop))?);
+        let known = (Memory::load(root)?, EngineSaid::load(root)?);
+        Ok((Self::with(root, session, known, settings, Source::Nowhere), discarded))
+    }
+
+    fn with(
+        root: &'r Root,
+        session: Session<'r>,
+        (memory, said): (Memory, Option<EngineSaid>),
+        settings: Settings,
+        source: Source,
+    ) -> Self {
         let runtime = runtime_of(root, &settings);
         let place = Place::of(&settings);
         let mut driver = Self {
@@ -174,10 +211,11 @@ impl<'r> Driver<'r> {
             judged: None,
             heals: Heals::default(),
             failures: 0,
-            said: EngineSaid::load(root)?,
+            said,
             mute: None,
             starting_since: None,
             is_told_in_vain: false,
+            sealed: None,
             is_service: false,
             due: None,
             facts: Facts::default(),
@@ -188,12 +226,13 @@ impl<'r> Driver<'r> {
             outcome: Outcome::default(),
             waiting: None,
             sources: Vec::new(),
+            said_before: Vec::new(),
             statuses: Sender::new(None),
             unserved: None,
             vitals: Vitals::new(),
         };
         driver.facts.is_held = driver.memory.is_held;
-        Ok(driver)
+        driver
     }
 
     /// What became of a transaction that a crash had left half-done.

@@ -1,6 +1,7 @@
 //! Performing: what the machine asks for is done, and what came of it is told to the machine.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,10 @@ impl Driver<'_> {
     /// Performs an action and all that follow from it, until one is to wait or the change ends.
     pub(super) async fn perform(&mut self, mut action: Action) {
         loop {
-            self.report();
+            if !matches!(action, Action::Finish(_)) {
+                // An end is reported with what came of it.
+                self.report();
+            }
             let event = match action {
                 Action::Nothing => return,
                 Action::Wait(time) => return self.wait(time),
@@ -65,7 +69,10 @@ impl Driver<'_> {
                 self.note_changes(outcome, start);
                 Event::Changed
             }
-            Err(error) => Event::NotChanged(error.to_string()),
+            Err(error) => {
+                self.sealed = error.read_only().map(Path::to_owned);
+                Event::NotChanged(error.to_string())
+            }
         }
     }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::control::{Answer, Request};
-use super::engine::below;
 use super::{Asking, Driver, Source, log};
 use crate::apply::{Applied, ApplyError, Base, given_back, one_step_back};
 use crate::host::{Content, HostError};
@@ -86,6 +85,11 @@ impl Driver<'_> {
         self.let_go_of_node().await;
         if !self.memory.phase.is_open() {
             return Ok(busy());
+        }
+        if kind == Kind::Revert {
+            for file in self.session.discard_damaged()? {
+                tracing::warn!("{} was damaged, and a revert does without it", file.display());
+            }
         }
         let files = match kind {
             Kind::Revert => Some(given_back(self.root)?),
@@ -210,9 +214,21 @@ impl Driver<'_> {
         )
     }
 
-    /// Writes the status, if it says anything new.
+    /// From now on the status is written. What an earlier process said last says since when each condition
+    /// holds; one that cannot be read says nothing.
+    pub(super) fn begin_to_serve(&mut self) {
+        self.is_service = true;
+        let file = Path::new(RUN_DIR).join("status.json");
+        let bytes = self.root.read(&file).ok().flatten().unwrap_or_default();
+        let before = serde_json::from_slice::<Status>(&bytes);
+        self.said_before = before.map(|status| status.conditions).unwrap_or_default();
+    }
+
+    /// Writes the status, if it says anything new. Before the first look there is nothing to be said.
     pub(super) fn report(&mut self) {
-        if !self.is_service {
+        let has_looked = self.facts.is_read || self.facts.failure.is_some();
+        let is_under_way = self.memory.phase != Phase::Idle;
+        if !self.is_service || !(has_looked || is_under_way) {
             return;
         }
         let now = Timestamp::now();
@@ -253,7 +269,7 @@ impl Driver<'_> {
 
     fn status_at(&self, now: Timestamp) -> Status {
         let last = self.statuses.borrow();
-        let before = last.as_ref().map_or(&[][..], |status| &status.conditions);
+        let before = last.as_ref().map_or(&self.said_before, |status| &status.conditions);
         let applied = Applied::load(self.root).unwrap_or_default().set;
         let file = |(path, entry): (PathBuf, crate::apply::Entry)| ManagedFile {
             because: self.reasons.get(&path).cloned().unwrap_or_default(),
@@ -287,7 +303,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Every path of the host whose change could matter.
+    /// Every path of the host whose change could matter, as the host sees it.
     pub(super) fn host_paths(&self) -> Vec<PathBuf> {
         let paths = &self.settings.paths;
         let ours = Applied::load(self.root).unwrap_or_default().set.files;
@@ -299,8 +315,7 @@ impl Driver<'_> {
             &paths.crio_conf,
             &paths.crio_conf_d,
         ];
-        let all = read.into_iter().chain(ours.keys());
-        all.map(|path| below(self.root, path)).collect()
+        read.into_iter().chain(ours.keys()).cloned().collect()
     }
 }
 

@@ -12,8 +12,8 @@ use super::control::{self, Asked};
 use super::engine::{EngineWatch, runtime_of};
 use super::listen::Served;
 use super::reports::Reports;
-use super::watch::{Wake, Watch};
-use super::{Driver, Feeds, Source};
+use super::watch::{Wake, Watches};
+use super::{Driver, Feeds, Source, sealed};
 use crate::apply::{ApplyError, Recovery};
 use crate::host::Root;
 use crate::machine::{Event, Phase};
@@ -72,7 +72,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     let mut signals =
         Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
     let mut driver = Driver::open(service.root, settings, source, PATIENCE)?;
-    driver.is_service = true;
+    driver.begin_to_serve();
     match driver.recovery() {
         Recovery::Nothing => {}
         Recovery::Finished => tracing::warn!("an interrupted change was finished first"),
@@ -82,20 +82,19 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         .map_err(|error| ServiceError::System("open the control socket", error))?;
     let (asking, mut asked) = mpsc::channel(8);
     tokio::spawn(control::serve(listener, asking));
-    let mut watches = Watches {
-        sources: Watch::new(Wake::Source, waking.clone())?,
-        host: Watch::new(Wake::Host, waking.clone())?,
+    let mut watches = Watching {
+        files: Watches::new(&waking)?,
         engine: EngineWatch::default(),
         waking: waking.clone(),
     };
     let mut reports = Reports::default();
-    watches.follow(&driver);
+    driver.watch(&mut watches);
     reports.follow(&mut driver);
     let mut served = Served::default();
     driver.serve(&mut served).await;
     notify(&[NotifyState::Ready]);
     driver.resume().await;
-    let mut times = Times::new(&driver.settings);
+    let mut times = Times::new();
     loop {
         let occasion = tokio::select! {
             occasion = signals.next() => occasion,
@@ -118,10 +117,13 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
             Occasion::Nudge => {}
             Occasion::Retry(name) => driver.retry_for(name).await,
         }
-        watches.follow(&driver);
+        driver.watch(&mut watches);
         driver.serve(&mut served).await;
         reports.follow(&mut driver);
         driver.beat();
+        if driver.is_to_start_anew() {
+            break;
+        }
     }
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     tracing::info!(phase = driver.memory.phase.name(), "stopping");
@@ -164,7 +166,7 @@ fn reload(
             let old = std::mem::replace(&mut driver.source, Source::Nowhere);
             driver.source = service.source(&settings, waking, Some(old));
             driver.runtime = runtime_of(driver.root, &settings);
-            *times = Times::new(&settings);
+            *times = Times::new();
             driver.is_moving = true;
             driver.settings = settings;
             driver.facts.settings = None;
@@ -179,6 +181,27 @@ fn reload(
 }
 
 impl Driver<'_> {
+    /// Watches what matters now.
+    fn watch(&self, watches: &mut Watching) {
+        watches.files.follow(&self.source_paths(), self.root.path(), &self.host_paths());
+        watches.engine.follow(self.runtime.as_ref(), &watches.waking);
+    }
+
+    /// Whether another process could write what this one cannot: its directory was made too late for
+    /// this one. Never in the middle of a change.
+    fn is_to_start_anew(&mut self) -> bool {
+        let is_idle = self.memory.phase == Phase::Idle;
+        let Some(path) = self.sealed.take_if(|_| is_idle) else { return false };
+        let is_to = sealed::may_be_opened(self.root, &path);
+        if is_to {
+            let path = path.display();
+            tracing::warn!(
+                "{path} is read-only to this process; it starts anew, in case its directory is newer"
+            );
+        }
+        is_to
+    }
+
     /// Serves metrics as the settings say; where that fails the status says so.
     async fn serve(&mut self, served: &mut Served) {
         let listen = self.settings.metrics_listen.as_ref();
@@ -274,19 +297,10 @@ impl Signals {
     }
 }
 
-struct Watches {
-    sources: Watch,
-    host: Watch,
+struct Watching {
+    files: Watches,
     engine: EngineWatch,
     waking: UnboundedSender<Wake>,
-}
-
-impl Watches {
-    fn follow(&mut self, driver: &Driver<'_>) {
-        self.sources.follow(&driver.source_paths());
-        self.host.follow(&driver.host_paths());
-        self.engine.follow(driver.runtime.as_ref(), &self.waking);
-    }
 }
 
 /// When what is due.
@@ -307,7 +321,7 @@ struct Times {
 const MOST_QUIET: u32 = 10;
 
 impl Times {
-    fn new(_settings: &Settings) -> Self {
+    fn new() -> Self {
         let watchdog = sd_notify::watchdog_enabled();
         Self {
             look: Instant::now(),

@@ -1,11 +1,14 @@
-//! Wake-ups: something in a directory that matters has changed. What it was, a look will tell.
+//! Wake-ups: something that matters has changed. What it was, a look will tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::UnboundedSender;
+
+use super::trail::Trail;
 
 /// Why the driver should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +21,72 @@ pub enum Wake {
     Engine,
 }
 
-/// The directories that are watched for one reason.
-pub struct Watch {
+/// What is watched. The kernel is not even asked for reads, which are no change, nor on the way to what
+/// matters for writes: a host on which programs start is not to wake the agent up.
+pub struct Watches {
+    contents: Watch,
+    ways: Watch,
+    trails: Arc<Mutex<Trails>>,
+}
+
+#[derive(Debug, Default)]
+struct Trails {
+    sources: Trail,
+    host: Trail,
+}
+
+/// What comes, goes, and is put in the place of another.
+const NAMES: EventKindMask =
+    EventKindMask::CREATE.union(EventKindMask::REMOVE).union(EventKindMask::MODIFY_NAME);
+
+/// The same, and what becomes of what is there.
+const CHANGES: EventKindMask =
+    NAMES.union(EventKindMask::MODIFY_DATA).union(EventKindMask::MODIFY_META);
+
+impl Watches {
+    /// Watches nothing yet.
+    ///
+    /// # Errors
+    /// The kernel has no more inotify instances to give.
+    pub fn new(wakes: &UnboundedSender<Wake>) -> notify::Result<Self> {
+        let trails = Arc::default();
+        let watch = |kinds| Watch::new(kinds, Arc::clone(&trails), wakes.clone());
+        Ok(Self { contents: watch(CHANGES)?, ways: watch(NAMES)?, trails: Arc::clone(&trails) })
+    }
+
+    /// Watches what can change these paths: `sources` as this process sees them, those of the host below
+    /// `root`. To be called again after each change: directories come, go, and are made again.
+    pub fn follow(&mut self, sources: &[PathBuf], root: &Path, host: &[PathBuf]) {
+        let mut trails = Trails::default();
+        for path in sources {
+            // Without a working directory there is nothing to be found there either.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            trails.sources.add(Path::new("/"), &path);
+        }
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        host.iter().for_each(|path| trails.host.add(&root, path));
+        let contents = &trails.sources.contents | &trails.host.contents;
+        let ways = &(&trails.sources.ways | &trails.host.ways) - &contents;
+        // First: what happens right after a watch begins is to count.
+        *self.trails.lock().unwrap_or_else(PoisonError::into_inner) = trails;
+        self.contents.follow(contents);
+        self.ways.follow(ways);
+    }
+}
+
+impl Trails {
+    /// Whom an event concerns; one that names nothing, as an overflow, may hide anything.
+    fn wakes(&self, event: notify::Result<notify::Event>) -> Vec<Wake> {
+        let paths = event.map(|event| event.paths).unwrap_or_default();
+        let concerns =
+            |trail: &Trail| paths.is_empty() || paths.iter().any(|path| trail.concerns(path));
+        let all = [(Wake::Source, &self.sources), (Wake::Host, &self.host)];
+        all.into_iter().filter(|(_, trail)| concerns(trail)).map(|(wake, _)| wake).collect()
+    }
+}
+
+/// The directories that are watched for one kind of events.
+struct Watch {
     watcher: RecommendedWatcher,
     /// Each with what tells whether it is still the same directory.
     watched: BTreeMap<PathBuf, (u64, u64)>,
@@ -28,27 +95,24 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches nothing yet.
-    ///
-    /// # Errors
-    /// The kernel has no more inotify instances to give.
-    pub fn new(wake: Wake, wakes: UnboundedSender<Wake>) -> notify::Result<Self> {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading a file is no change; an error, as an overflow, may hide one.
-            if event.map_or(true, |event| !matches!(event.kind, EventKind::Access(_))) {
+    fn new(
+        kinds: EventKindMask,
+        trails: Arc<Mutex<Trails>>,
+        wakes: UnboundedSender<Wake>,
+    ) -> notify::Result<Self> {
+        let handler = move |event| {
+            let trails = trails.lock().unwrap_or_else(PoisonError::into_inner);
+            for wake in trails.wakes(event) {
                 // Nobody to wake: the process ends.
                 let _ = wakes.send(wake);
             }
-        })?;
+        };
+        let watcher = RecommendedWatcher::new(handler, Config::default().with_event_kinds(kinds))?;
         Ok(Self { watcher, watched: BTreeMap::new(), refused: BTreeMap::new() })
     }
 
-    /// Watches what can change `paths`: each directory among them, the one that each is in, and
-    /// where links lead. Of what is missing, the nearest that is there. To be called again after
-    /// each change: directories come, go, and are made again.
-    pub fn follow(&mut self, paths: &[PathBuf]) {
-        let wanted: BTreeMap<PathBuf, (u64, u64)> =
-            paths.iter().flat_map(|path| directories(path)).filter_map(identified).collect();
+    fn follow(&mut self, wanted: BTreeSet<PathBuf>) {
+        let wanted: BTreeMap<_, _> = wanted.into_iter().filter_map(identified).collect();
         let gone: Vec<PathBuf> = self
             .watched
             .iter()
@@ -79,24 +143,6 @@ impl Watch {
             }
         }
     }
-}
-
-fn directories(path: &Path) -> Vec<PathBuf> {
-    let mut found = vec![nearest(path.parent().unwrap_or(path))];
-    if path.is_dir() {
-        found.push(path.to_owned());
-    }
-    if let Ok(real) = path.canonicalize()
-        && real != path
-    {
-        found.extend(real.parent().map(Path::to_owned));
-    }
-    found
-}
-
-/// The directory itself, or the nearest above it that is there.
-fn nearest(path: &Path) -> PathBuf {
-    path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/")).to_owned()
 }
 
 fn identified(path: PathBuf) -> Option<(PathBuf, (u64, u64))> {

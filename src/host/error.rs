@@ -24,8 +24,9 @@ pub enum Cause {
     NoSpace,
     /// EROFS: mounted read-only, or hidden by systemd's ProtectSystem.
     #[error(
-        "its file system is read-only; if a systemd unit runs the agent, add a drop-in \
-         (systemctl edit image-config-agent.service) with [Service] ReadWritePaths= and its directory"
+        "its file system is read-only; if a systemd unit runs the agent, and the directory was made \
+         after its start, restart the service; else add a drop-in (systemctl edit \
+         image-config-agent.service) with [Service] ReadWritePaths= and its directory"
     )]
     ReadOnly,
     /// EACCES or EPERM.

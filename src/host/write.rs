@@ -219,10 +219,13 @@ impl Root {
         let Some((parent, name)) = present(self.parent(path, "remove"))? else {
             return Ok(false);
         };
-        present(
-            unlinkat(&parent, name, flags).map_err(|errno| HostError::new("remove", path, errno)),
-        )
-        .map(|removed| removed.is_some())
+        let removed = match unlinkat(&parent, name, flags) {
+            // The kernel says so before it looks whether there is anything.
+            Err(Errno::EROFS) if self.node(path)?.is_none() => Err(Errno::ENOENT),
+            other => other,
+        };
+        present(removed.map_err(|errno| HostError::new("remove", path, errno)))
+            .map(|removed| removed.is_some())
     }
 
     /// Creates a directory with mode 0755; false where one is already.

@@ -28,6 +28,9 @@ pub fn reasons(config: &ClusterConfig, paths: &Paths, path: &Path) -> Vec<String
     } else {
         list(config.allowed.as_deref().unwrap_or_default());
         list(&config.blocked);
+        if found.is_empty() {
+            found.insert("written with every configuration (rule R10)".to_owned());
+        }
     }
     found.into_iter().collect()
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Paths;
+use crate::model::paths::STATE_DIR;
 use crate::node::NodeSettings;
 use crate::plan::RuntimeAction;
 
@@ -200,6 +201,35 @@ impl Settings {
                 "source.order".to_owned(),
                 "it names endpoint: set endpoint.url".to_owned(),
             ));
+        }
+        problems.extend(self.misplaced());
+        problems
+    }
+
+    /// Paths to which nothing could be written, or where it would be of no use.
+    fn misplaced(&self) -> Vec<(String, String)> {
+        let paths = &self.paths;
+        let written = [
+            ("paths.policy", &paths.policy),
+            ("paths.registries_conf", &paths.registries_conf),
+            ("paths.search_drop_in", &paths.search_drop_in),
+            ("paths.certs_d", &paths.certs_d),
+        ];
+        let mut problems = Vec::new();
+        let mut problem = |name: &str, why: String| problems.push((name.to_owned(), why));
+        for (at, (name, path)) in written.iter().enumerate() {
+            if path.starts_with(STATE_DIR) {
+                problem(name, format!("the agent keeps its own state below {STATE_DIR}"));
+            }
+            if let Some((other, _)) = written.iter().take(at).find(|(_, other)| other == path) {
+                problem(name, format!("{other} is the same path"));
+            }
+        }
+        let drop_in = &paths.search_drop_in;
+        let is_conf = drop_in.extension().is_some_and(|extension| extension == "conf");
+        if drop_in.parent() != Some(&paths.registries_conf_d) || !is_conf {
+            let dir = paths.registries_conf_d.display();
+            problem("paths.search_drop_in", format!("the engine reads none but {dir}/*.conf"));
         }
         problems
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml_edit::Value;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::Listen;
 use crate::model::Reference;
@@ -39,13 +40,21 @@ pub(super) fn image(value: &Value) -> Result<String, String> {
     }
 }
 
-/// Directives as `tracing` has them.
+/// Directives as `tracing` has them, but for a target alone: that is a level misspelt, after which not one
+/// line would be logged.
 pub(super) fn log_filter(value: &Value) -> Result<String, String> {
     let filter = text(value)?;
-    match EnvFilter::try_new(&filter) {
-        Ok(_) => Ok(filter),
-        Err(error) => Err(format!("write a level or TARGET=LEVEL, with commas between: {error}")),
+    let how = |why: &str| {
+        format!(
+            "{why}; write a level (error, warn, info, debug, trace, off) or TARGET=LEVEL, with commas between"
+        )
+    };
+    let is_bare = |word: &&str| !word.contains(['=', '[']) && word.parse::<LevelFilter>().is_err();
+    if let Some(word) = filter.split(',').map(str::trim).find(is_bare) {
+        return Err(how(&format!("{word} is no level")));
     }
+    EnvFilter::try_new(&filter).map_err(|error| how(&error.to_string()))?;
+    Ok(filter)
 }
 
 /// `ADDRESS:PORT`, `unix:PATH`, or `off`.
@@ -61,14 +70,17 @@ pub(super) fn listen(value: &Value) -> Result<Option<Listen>, String> {
     listen.map(Some).ok_or_else(how)
 }
 
-/// `item` of each; a text is a list with commas between.
+/// `item` of each; a text is a list with commas between. A wrong item is named.
 pub(super) fn list<T>(
     value: &Value,
     item: fn(&Value) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
+    let named = |value: &Value| {
+        item(value).map_err(|problem| format!("{}: {problem}", value.to_string().trim()))
+    };
     match value {
-        Value::Array(array) => array.iter().map(item).collect(),
-        _ => text(value)?.split(',').map(|part| item(&Value::from(part.trim()))).collect(),
+        Value::Array(array) => array.iter().map(named).collect(),
+        _ => text(value)?.split(',').map(|part| named(&Value::from(part.trim()))).collect(),
     }
 }
 

@@ -375,7 +375,6 @@ fn x3_revert_twice_has_nothing_to_do() {
     );
 }
 
-/// Where the state is damaged nothing is touched, and docs/recovery.md leads back.
 /// The package is being removed: a slip in the settings must not keep the host's own files from it.
 #[test]
 fn x3_revert_gives_the_files_back_under_wrong_settings_too() {
@@ -391,6 +390,20 @@ fn x3_revert_gives_the_files_back_under_wrong_settings_too() {
     assert!(!host.exists(POLICY) && !host.exists(REGISTRIES));
 }
 
+#[test]
+fn x3_revert_does_without_what_it_needs_not() {
+    for file in ["driver.json", "engine.json", "previous.json", "held.json"] {
+        let host = applied(blocking("a.io"));
+        let path = format!("/var/lib/image-config-agent/{file}");
+        host.write(&path, "{");
+        let run = host.run(&["revert"]).exits(0);
+        assert!(run.err.contains(file), "{}", run.err);
+        assert!(!host.exists(POLICY) && !host.exists(REGISTRIES) && !host.exists(&path), "{file}");
+        host.apply().exits(0);
+    }
+}
+
+/// Where the state is damaged nothing is touched, and docs/recovery.md leads back.
 #[test]
 fn x3_revert_by_hand() {
     let [_, map] = trusting(json!({"a.io": CA}));

@@ -32,6 +32,40 @@ fn x3_hold_changes_nothing_until_release() {
 }
 
 #[test]
+fn h11_since_when_a_condition_holds_is_known_over_a_restart() {
+    let mut serving = serving();
+    let since = |serving: &Serving| {
+        let status = serving.status();
+        let all = status["conditions"].as_array().unwrap().clone();
+        let time = |one: &serde_json::Value| one["lastTransitionTime"].clone();
+        let applied = all.iter().find(|one| one["type"] == "Applied").unwrap();
+        (time(applied), applied["status"].clone())
+    };
+    let before = since(&serving);
+    assert_eq!(before.1, "True");
+    serving.crash_and_restart();
+    serving.is_there();
+    serving.converges();
+    assert_eq!(since(&serving), before);
+}
+
+#[test]
+fn x3_the_status_says_how_the_last_change_went() {
+    let serving = serving();
+    let said = serving.ask("status").exits(0).out;
+    let line = said.lines().find(|line| line.starts_with("last change")).unwrap();
+    assert!(line.contains("apply, ") && line.contains(" ago: done, files "), "{line}");
+    // A file that no list asks for has a reason all the same.
+    let search = json!({"containerRuntimeSearchRegistries": ["a.io"]});
+    serving.host.documents(&[crate::agent::image(search)]);
+    serving.until("the other files", || {
+        let said = serving.ask("status");
+        said.code == 0 && said.out.contains("R10")
+    });
+    assert!(!serving.ask("status").out.contains("()"), "{}", serving.ask("status").out);
+}
+
+#[test]
 fn x3_rollback_goes_to_the_running_agent_and_holds() {
     let mut serving = serving();
     serving.host.documents(&[blocking("b.io")]);

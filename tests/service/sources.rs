@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::agent::{Host, image};
 use crate::serving::{Serving, blocking, serving};
@@ -36,6 +38,73 @@ fn d5_the_symlink_swap_of_a_config_map_volume_is_noticed() {
     symlink("..2", docs.join("..data_tmp")).unwrap();
     fs::rename(docs.join("..data_tmp"), docs.join("..data")).unwrap();
     serving.until_verdict("b.io/x:1", "rejected");
+}
+
+#[test]
+fn d5_a_link_above_the_source_that_is_swapped_is_noticed() {
+    let (host, srv) = elsewhere("srv/current/docs");
+    version(&srv.join("v1"), "a.io");
+    version(&srv.join("v2"), "b.io");
+    symlink("v1", srv.join("current")).unwrap();
+    let serving = Serving::on(host, &[]);
+    serving.until_verdict("a.io/x:1", "rejected");
+    symlink("v2", srv.join("new")).unwrap();
+    fs::rename(srv.join("new"), srv.join("current")).unwrap();
+    serving.until_verdict("b.io/x:1", "rejected");
+}
+
+#[test]
+fn d5_a_directory_far_above_that_is_renamed_and_made_again_is_noticed() {
+    let (host, srv) = elsewhere("srv/a/b/docs");
+    version(&srv.join("a/b"), "a.io");
+    let serving = Serving::on(host, &[]);
+    serving.until_verdict("a.io/x:1", "rejected");
+    fs::rename(srv.join("a"), srv.join("old")).unwrap();
+    version(&srv.join("a/b"), "b.io");
+    serving.until_verdict("b.io/x:1", "rejected");
+}
+
+/// A host whose documents are behind a link to this path, and the directory `srv` beside it.
+fn elsewhere(docs: &str) -> (Host, PathBuf) {
+    let host = Host::new();
+    fs::remove_dir(host.docs()).unwrap();
+    symlink(docs, host.docs()).unwrap();
+    let srv = host.docs().with_file_name("srv");
+    fs::create_dir(&srv).unwrap();
+    (host, srv)
+}
+
+/// A directory with documents that block one registry.
+fn version(dir: &Path, registry: &str) {
+    fs::create_dir_all(dir.join("docs")).unwrap();
+    fs::write(dir.join("docs/image.json"), blocking(registry).to_string()).unwrap();
+}
+
+/// On a host without CRI-O /etc is on the way to its settings, and every program that starts reads there.
+#[test]
+fn h11_reads_and_writes_of_others_in_etc_wake_nobody_up() {
+    let serving = serving();
+    serving.host.write("/etc/hosts", "");
+    let switches = || -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", serving.pid())).unwrap();
+        let status = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
+        let of = |status: String| -> u64 {
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        status.map(|status| of(status.unwrap())).sum()
+    };
+    // What its own files and ours have set off is over.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = switches();
+    for _ in 0..500 {
+        serving.host.text("/etc/hosts");
+        fs::write(serving.host.at("/etc/hosts"), "x").unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let woken = switches() - before;
+    // Beside them only what others make in /tmp, which is on the way to the documents here.
+    assert!(woken < 250, "woken up {woken} times");
 }
 
 #[test]

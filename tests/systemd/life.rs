@@ -39,6 +39,8 @@ fn h11_metrics_and_probes_are_served_from_within_the_sandbox() {
         "/etc/image-config-agent/config.d/20-test.toml",
         "metrics.listen = 'unix:/run/image-config-agent/metrics.sock'\n",
     );
+    // As on a minimal host.
+    host.ok(&["rm", "-f", "/bin/kill"]);
     host.systemctl("reload", "image-config-agent");
     host.until("the socket", || {
         host.run(&["test", "-S", "/run/image-config-agent/metrics.sock"]).code == 0
@@ -58,12 +60,82 @@ fn h11_a_target_that_cannot_be_written_is_said_with_what_to_do() {
         ],
     });
     host.documents(&map);
+    // Another process can do no better, and that is tried once.
+    let restarts = || host.property("image-config-agent", "NRestarts");
+    host.until("another process", || restarts() == "1" && host.is_active("image-config-agent"));
     host.until_condition("Degraded", "True", "Failed");
     let said = host.run(&["image-config-agent", "status"]).out;
-    assert!(said.contains("ReadWritePaths="), "{said}");
+    assert!(said.contains("ReadWritePaths=") && said.contains("restart the service"), "{said}");
     assert!(host.text(REGISTRIES).contains("a.test"), "all or nothing");
-    let waiting = host.status()["waiting"]["for"].clone();
-    assert_eq!(waiting, "another try of what failed");
+    host.until("a word of what is waited for", || {
+        host.status()["waiting"]["for"] == "another try of what failed"
+    });
+    host.run(&["image-config-agent", "retry"]);
+    assert_eq!(restarts(), "1");
+}
+
+/// The unit opens the directories that are there at its start: the process that finds another in the
+/// place of one ends, and the next one may write.
+#[test]
+fn h11_a_directory_that_is_made_again_is_written_by_the_next_process() {
+    let host = running("");
+    host.ok(&["sh", "-c", "rm -rf /etc/containers && mkdir -p /etc/containers/registries.conf.d"]);
+    host.until("the files", || host.run(&["test", "-e", POLICY]).code == 0);
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("a.test"));
+    assert_eq!(host.property("image-config-agent", "NRestarts"), "1", "{}", host.journal());
+}
+
+#[test]
+fn h11_an_engine_that_is_installed_later_has_its_policy_written_too() {
+    let host = running("");
+    assert_ne!(host.run(&["test", "-e", "/etc/crio"]).code, 0);
+    let settings = "[crio.image]\nsignature_policy = '/etc/crio/policy.json'\n";
+    host.write("/etc/crio/crio.conf.d/10-crio.conf", settings);
+    host.systemctl("restart", "crio");
+    host.until("its policy", || host.run(&["test", "-e", "/etc/crio/policy.json"]).code == 0);
+    host.converges();
+    assert_eq!(host.property("image-config-agent", "NRestarts"), "1", "{}", host.journal());
+}
+
+#[test]
+fn h11_directories_of_others_keep_their_modes_and_owners() {
+    let files = Files::new();
+    let own = include_str!("../../packaging/tmpfiles.d/image-config-agent.conf");
+    files.write("/usr/lib/tmpfiles.d/image-config-agent.conf", own);
+    let host = files.boot();
+    host.ok(&["sh", "-c", "chmod 710 /etc/docker; chmod 750 /etc/docker/certs.d"]);
+    host.ok(&["chown", "1000:1000", "/etc/docker/certs.d"]);
+    host.ok(&["rm", "-rf", "/etc/containers"]);
+    host.ok(&["systemd-tmpfiles", "--create", "image-config-agent.conf"]);
+    let stat = |path: &str| host.ok(&["stat", "-c", "%a %u:%g", path]).trim().to_owned();
+    assert_eq!(stat("/etc/docker"), "710 0:0");
+    assert_eq!(stat("/etc/docker/certs.d"), "750 1000:1000");
+    assert_eq!(stat("/etc/containers/registries.conf.d"), "755 0:0");
+}
+
+#[test]
+fn x1_any_user_may_see_the_status() {
+    let host = running("");
+    let status = "setpriv --reuid 65534 --regid 65534 --clear-groups image-config-agent status";
+    let status: Vec<&str> = status.split(' ').collect();
+    assert!(host.ok(&status).contains("Applied      True"));
+    host.systemctl("stop", "image-config-agent");
+    let said = host.run(&status);
+    assert_eq!((said.code, said.out.contains("no agent is running")), (2, true), "{}", said.err);
+}
+
+#[test]
+fn h9_a_tool_that_fights_over_a_file_is_left_to_it_and_the_file_named() {
+    let host = running("");
+    let fights = format!("while sleep 0.2; do echo '{{}}' >{POLICY}; done");
+    host.ok(&["systemd-run", "--unit", "fighter", "sh", "-c", &fights]);
+    host.until_condition("Degraded", "True", "Contested");
+    host.systemctl("stop", "fighter");
+    assert_eq!(host.text(POLICY), "{}\n");
+    assert!(host.run(&["image-config-agent", "status"]).out.contains(POLICY));
+    host.ok(&["image-config-agent", "retry"]);
+    host.converges();
 }
 
 #[test]
