@@ -169,8 +169,11 @@ fn spawn(host: &Host, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
         .unwrap()
 }
 
+/// In a directory of its own: what is written beside the documents would wake the agent up.
 fn log(host: &Host) -> PathBuf {
-    host.root().with_extension("log")
+    let dir = host.root().with_file_name("log");
+    std::fs::create_dir_all(&dir).unwrap();
+    dir.join("agent.log")
 }
 
 impl Drop for Serving {

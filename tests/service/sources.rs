@@ -48,6 +48,7 @@ fn d5_a_link_above_the_source_that_is_swapped_is_noticed() {
     symlink("v1", srv.join("current")).unwrap();
     let serving = Serving::on(host, &[]);
     serving.until_verdict("a.io/x:1", "rejected");
+    rests(&serving);
     symlink("v2", srv.join("new")).unwrap();
     fs::rename(srv.join("new"), srv.join("current")).unwrap();
     serving.until_verdict("b.io/x:1", "rejected");
@@ -59,6 +60,7 @@ fn d5_a_directory_far_above_that_is_renamed_and_made_again_is_noticed() {
     version(&srv.join("a/b"), "a.io");
     let serving = Serving::on(host, &[]);
     serving.until_verdict("a.io/x:1", "rejected");
+    rests(&serving);
     fs::rename(srv.join("a"), srv.join("old")).unwrap();
     version(&srv.join("a/b"), "b.io");
     serving.until_verdict("b.io/x:1", "rejected");
@@ -72,6 +74,12 @@ fn elsewhere(docs: &str) -> (Host, PathBuf) {
     let srv = host.docs().with_file_name("srv");
     fs::create_dir(&srv).unwrap();
     (host, srv)
+}
+
+/// Until what its own files have set off is over: it would see by chance what comes then.
+fn rests(serving: &Serving) {
+    serving.converges();
+    std::thread::sleep(Duration::from_secs(3));
 }
 
 /// A directory with documents that block one registry.
@@ -94,8 +102,7 @@ fn h11_reads_and_writes_of_others_in_etc_wake_nobody_up() {
         };
         status.map(|status| of(status.unwrap())).sum()
     };
-    // What its own files and ours have set off is over.
-    std::thread::sleep(Duration::from_secs(3));
+    rests(&serving);
     let before = switches();
     for _ in 0..500 {
         serving.host.text("/etc/hosts");
