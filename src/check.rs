@@ -8,13 +8,16 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::engine::certs::{self, CertsDir};
-use crate::engine::short_names::{self, CandidateOrigin};
+use crate::engine::certs;
+use crate::engine::short_names::{self, CandidateOrigin, Candidates, ShortNameError};
 use crate::engine::{self, Registries, ShortNameMode, Source};
 use crate::model::config::{ClusterConfig, HostnameOrigin, ImportRule};
 use crate::model::reference::is_short_name;
 use crate::model::{Meaning, Origin, Reference};
 use crate::plan::View;
+
+/// What is to be known of every push (rule R11).
+const PUSHES: &str = "a push is stopped by a blocked registry alone: policy.json is not asked";
 
 /// The answer in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -24,7 +27,8 @@ pub enum Verdict {
     Allowed,
     /// policy.json refuses it.
     Rejected,
-    /// Every place is blocked, or registries.conf cannot be used.
+    /// No place can be asked: each is blocked, or its certs.d directory is one that the engine
+    /// stumbles over; or registries.conf cannot be used.
     Blocked,
     /// The name, or what a place would make of it, is none that can be pulled.
     Invalid,
@@ -78,12 +82,28 @@ pub struct Details {
     /// The certs.d directory for each place, if there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cas: Vec<Option<String>>,
-    /// The short-name mode, and whether it refuses to choose.
+    /// What is made of a name without registry.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub short_name: Option<Value>,
+    pub short_name: Option<ShortName>,
     /// What to know about the answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// Where the meanings of a name without registry come from, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShortName {
+    /// The engine's mode.
+    pub mode: &'static str,
+    /// `alias`, `search` or `name`; none where it has no meaning.
+    pub from: Option<&'static str>,
+    /// The file that says so.
+    pub file: Option<String>,
+    /// It is not pulled: it has no meaning, or several that the mode refuses to choose from.
+    pub refused: bool,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// The answer for one reference.
@@ -122,6 +142,9 @@ pub struct Host<'a> {
 
 impl Answer {
     fn invalid(text: &str, error: impl ToString) -> Self {
+        let scheme = text.split_once("://").map(|(scheme, rest)| {
+            format!("a reference has no scheme: leave {scheme}:// out, as in {rest}")
+        });
         Self {
             reference: text.to_owned(),
             verdict: Verdict::Invalid,
@@ -129,7 +152,7 @@ impl Answer {
             sources: Vec::new(),
             candidates: Vec::new(),
             errors: vec![error.to_string()],
-            details: Details::default(),
+            details: Details { notes: scheme.into_iter().collect(), ..Details::default() },
         }
     }
 
@@ -138,9 +161,8 @@ impl Answer {
     /// short-name mode does not refuse to choose.
     #[must_use]
     pub fn is_yes(&self) -> bool {
-        let is_refused = |short_name: &Value| short_name.get("refused") == Some(&json!(true));
         match (&self.details.short_name, self.candidates.as_slice()) {
-            (Some(short_name), _) if is_refused(short_name) => false,
+            (Some(short_name), _) if short_name.refused => false,
             (_, []) => self.verdict == Verdict::Allowed,
             (_, candidates) => candidates.iter().any(Self::is_yes),
         }
@@ -175,8 +197,8 @@ impl Host<'_> {
         answer.verdict = match places {
             _ if !is_accepted => Verdict::Rejected,
             Err(verdict) => verdict,
-            Ok(sources) if sources.iter().all(|source| source.blocked) => Verdict::Blocked,
-            Ok(_) => Verdict::Allowed,
+            Ok(false) => Verdict::Blocked,
+            Ok(true) => Verdict::Allowed,
         };
         answer
     }
@@ -203,8 +225,8 @@ impl Host<'_> {
         }
     }
 
-    /// The places, or the verdict where there are none.
-    fn locate(&self, reference: &Reference, answer: &mut Answer) -> Result<Vec<Source>, Verdict> {
+    /// Whether any place can be asked, or the verdict where there are none.
+    fn locate(&self, reference: &Reference, answer: &mut Answer) -> Result<bool, Verdict> {
         let registries = match &self.view.registries {
             Ok(registries) => registries,
             Err(error) => {
@@ -217,10 +239,7 @@ impl Host<'_> {
             .map(|entry| json!({"prefix": entry.prefix, "file": entry.file.to_string_lossy()}));
         self.explain_places(reference, entry.map(|one| one.file.as_path()), &mut answer.details);
         match registries.sources(reference) {
-            Ok(sources) => {
-                self.describe(&sources, answer);
-                Ok(sources)
-            }
+            Ok(sources) => Ok(self.describe(&sources, answer)),
             Err(error) => {
                 answer.errors.push(error.to_string());
                 Err(Verdict::Invalid)
@@ -228,17 +247,23 @@ impl Host<'_> {
         }
     }
 
-    fn describe(&self, sources: &[Source], answer: &mut Answer) {
+    /// Lists the places; whether any of them can be asked.
+    fn describe(&self, sources: &[Source], answer: &mut Answer) -> bool {
         answer.sources = sources.iter().map(source_answer).collect();
-        answer.details.cas = sources
-            .iter()
-            .map(|source| {
-                ca_directory(&self.view.certs, source.reference.host(), &mut answer.errors)
-            })
-            .collect();
+        let mut can_be_asked = false;
+        for source in sources {
+            let trust = certs::trust(&self.view.certs, source.reference.host());
+            can_be_asked |= !source.blocked && trust.is_ok();
+            let directory = trust.map(|trust| trust.directory).unwrap_or_else(|error| {
+                answer.errors.push(format!("{} cannot be asked: {error}", source.reference));
+                None
+            });
+            answer.details.cas.push(directory.map(|directory| directory.display().to_string()));
+        }
         if answer.details.cas.iter().all(Option::is_none) {
             answer.details.cas.clear();
         }
+        can_be_asked
     }
 
     /// Says which fields are behind the places; where the file is not ours none is.
@@ -256,33 +281,11 @@ impl Host<'_> {
     fn add_candidates(&self, text: &str, answer: &mut Answer) {
         let Ok(registries) = &self.view.registries else { return };
         let mode = self.short_name_mode.unwrap_or(registries.short_name_mode());
-        match short_names::resolve(text, registries, mode) {
-            Ok(found) => {
-                let (from, file) = match &found.origin {
-                    CandidateOrigin::Name => ("name", None),
-                    CandidateOrigin::Alias(file) => ("alias", Some(file)),
-                    CandidateOrigin::Search(file) => ("search", Some(file)),
-                };
-                let mode = match mode {
-                    ShortNameMode::Disabled => "disabled",
-                    ShortNameMode::Permissive => "permissive",
-                    ShortNameMode::Enforcing => "enforcing",
-                };
-                answer.details.short_name = Some(json!({
-                    "mode": mode,
-                    "from": from,
-                    "file": file.map(|file| file.to_string_lossy()),
-                    "refused": found.ambiguous,
-                }));
-                let candidates = found.references.iter();
-                answer.candidates =
-                    candidates.map(|one| self.pull_reference(&one.to_string(), one)).collect();
-            }
-            Err(error) => {
-                answer.details.short_name = Some(json!({"refused": true}));
-                answer.details.notes.push(error.to_string());
-            }
-        }
+        let found = short_names::resolve(text, registries, mode);
+        answer.details.short_name = Some(short_name(&found, mode));
+        let candidates = found.map(|found| found.references).unwrap_or_default();
+        answer.candidates =
+            candidates.iter().map(|one| self.pull_reference(&one.to_string(), one)).collect();
     }
 
     /// What a push to `text` does: mirrors, remapped locations and policy.json have no part in
@@ -302,11 +305,11 @@ impl Host<'_> {
                 return answer;
             }
         };
-        let target = registries.push_target(&reference);
-        answer.verdict = if target.blocked { Verdict::Blocked } else { Verdict::Allowed };
+        answer.details.notes.push(PUSHES.to_owned());
         let file = registries.find(reference.name()).map(|entry| entry.file.as_path());
         self.explain_places(&reference, file, &mut answer.details);
-        self.describe(&[target], &mut answer);
+        let can_be_asked = self.describe(&[registries.push_target(&reference)], &mut answer);
+        answer.verdict = if can_be_asked { Verdict::Allowed } else { Verdict::Blocked };
         answer
     }
 }
@@ -319,14 +322,27 @@ fn source_answer(source: &Source) -> SourceAnswer {
     }
 }
 
-fn ca_directory(dirs: &[CertsDir], host: &str, errors: &mut Vec<String>) -> Option<String> {
-    match certs::trust(dirs, host) {
-        Ok(trust) => trust.directory.map(|directory| directory.display().to_string()),
-        Err(error) => {
-            errors.push(error.to_string());
-            None
+fn short_name(found: &Result<Candidates, ShortNameError>, mode: ShortNameMode) -> ShortName {
+    let (from, file, why) = match found {
+        Ok(Candidates { origin, ambiguous, references }) => {
+            let (from, file) = match origin {
+                CandidateOrigin::Name => ("name", None),
+                CandidateOrigin::Alias(file) => ("alias", Some(file)),
+                CandidateOrigin::Search(file) => ("search", Some(file)),
+            };
+            let file = file.map(|file| file.display().to_string());
+            let count = references.len();
+            let why = ambiguous.then(|| format!("ambiguous: it may mean any of {count} images"));
+            (Some(from), file, why)
         }
-    }
+        Err(error) => (None, None, Some(error.to_string())),
+    };
+    let mode = match mode {
+        ShortNameMode::Disabled => "disabled",
+        ShortNameMode::Permissive => "permissive",
+        ShortNameMode::Enforcing => "enforcing",
+    };
+    ShortName { mode, from, file, refused: why.is_some(), why }
 }
 
 /// Whether `text` may be imported as an image stream, by `allowedRegistriesForImport` (rule D6).

@@ -1,10 +1,10 @@
 //! Makes a host's container engine obey what the cluster says about images.
 //!
-//! The modules stand in the order in which a configuration flows through them:
-//! documents are decoded into the [`model`] (what is meant), rendered over the
-//! host's own files (what the files say), planned against the host (what changes,
-//! and what it costs) and applied as one transaction. [`engine`] answers what
-//! containers/image does with such files; it judges what is written before it is.
+//! ARCHITECTURE.md is the map. A configuration flows one way: documents are decoded
+//! into the [`model`] (what is meant), rendered over the host's own files (what the
+//! files say), planned against the host (what changes, and what it costs) and applied
+//! as one transaction. [`engine`] answers what containers/image does with such files;
+//! it judges what is written before it is.
 
 pub mod apply;
 pub mod check;
@@ -13,6 +13,7 @@ pub mod decode;
 pub mod driver;
 pub mod engine;
 pub mod explain;
+pub mod forecast;
 pub mod host;
 pub mod http;
 pub mod machine;

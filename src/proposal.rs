@@ -74,6 +74,13 @@ impl Documents {
         Self { config, meaning: Meaning::default(), digests, findings, serial: None }
     }
 
+    /// The digest of the configuration; none where an error keeps it from being applied to any
+    /// host, because then it may be that of half the documents, or of none.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.error().is_none().then_some(self.digests.configuration.as_str())
+    }
+
     /// What keeps them from being applied to any host.
     #[must_use]
     pub fn error(&self) -> Option<&Finding> {
@@ -119,18 +126,19 @@ pub struct Proposal {
     pub findings: Vec<Finding>,
     /// What the host holds now.
     pub host: HostFiles,
+    /// What the guard counted (rule H8); nothing where it has not looked, or is off.
+    pub guarded: Option<guard::Guarded>,
     /// What managed paths hold once they are the host's own again.
     originals: BTreeMap<PathBuf, Content>,
     keep: Vec<PathBuf>,
 }
 
 impl Proposal {
-    /// Reads documents and host, and renders.
+    /// Reads documents, and renders them for a host.
     ///
     /// # Errors
     /// The agent's own state on the host cannot be read.
-    pub fn make(root: &Root, settings: &Settings, input: &Input) -> Result<Self, ApplyError> {
-        let host = HostFiles::read(root, settings);
+    pub fn make(root: &Root, host: HostFiles, input: &Input) -> Result<Self, ApplyError> {
         let documents = host.documents(input);
         Self::of(root, host, documents)
     }
@@ -150,9 +158,12 @@ impl Proposal {
             digests: documents.digests.clone(),
             documents,
             originals: BTreeMap::new(),
+            guarded: None,
             host,
         };
-        if !any_error(&proposal.findings) {
+        if any_error(&proposal.findings) {
+            proposal.find_unreadable(root)?;
+        } else {
             proposal.render(root)?;
         }
         if proposal.documents.config.is_paused {
@@ -173,6 +184,17 @@ impl Proposal {
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.digests.without_cas != self.documents.digests.without_cas
+    }
+
+    /// Adds which files of the host nothing could be built upon, whatever the documents said.
+    fn find_unreadable(&mut self, root: &Root) -> Result<(), ApplyError> {
+        let bases = self.host.bases(root, &Base::load(root)?, &Applied::load(root)?);
+        let (_, mut findings) = render::write(&Meaning::default(), &bases);
+        findings.retain(|finding| finding.severity == Severity::Error);
+        findings.extend(self.host.unreadable_settings());
+        findings.sort();
+        self.findings.extend(findings);
+        Ok(())
     }
 
     fn render(&mut self, root: &Root) -> Result<(), ApplyError> {
@@ -270,7 +292,7 @@ impl Proposal {
 
     /// What the guard says (rule H8); a warning where somebody has accepted the lock-out, for
     /// this once or with the Image's annotation.
-    fn lock_outs(&self, root: &Root, accept: bool) -> Vec<Finding> {
+    fn lock_outs(&mut self, root: &Root, accept: bool) -> Vec<Finding> {
         let documents = &self.documents;
         let is_accepted = accept || guard::is_accepted(&documents.config, &documents.digests);
         let severity = match self.host.settings.guard {
@@ -287,7 +309,8 @@ impl Proposal {
             short_names: self.host.short_name_mode(),
             digest: &documents.digests.configuration,
         };
-        let mut findings = change.lock_outs(&needs.images, severity);
+        let (mut findings, guarded) = change.lock_outs(&needs.images, severity);
+        self.guarded = Some(guarded);
         findings.extend(needs.findings);
         findings.sort();
         findings
@@ -355,15 +378,9 @@ pub struct HostFiles {
 }
 
 impl HostFiles {
-    /// Reads them.
-    #[must_use]
-    pub fn read(root: &Root, settings: &Settings) -> Self {
-        Self::read_with(root, settings, None)
-    }
-
     /// Reads them; `engine` is what CRI-O itself says of its settings (rule R10).
     #[must_use]
-    pub fn read_with(root: &Root, settings: &Settings, engine: Option<&[u8]>) -> Self {
+    pub fn read(root: &Root, settings: &Settings, engine: Option<&[u8]>) -> Self {
         let snapshot = Snapshot::read(root, &settings.paths, engine);
         Self { snapshot, settings: settings.clone() }
     }

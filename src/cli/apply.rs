@@ -6,17 +6,18 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use image_config_agent::apply::{Recovery, held, is_interrupted};
-use image_config_agent::driver::control::{self, Request};
+use image_config_agent::driver::control::{self, Answer, Request};
 use image_config_agent::driver::{Driver, Once, Source, block_on};
 use image_config_agent::host::Root;
 use image_config_agent::machine::Kind;
+use image_config_agent::model::Severity;
 use image_config_agent::model::finding::any_error;
-use image_config_agent::model::{Digests, Severity};
 use image_config_agent::plan::{Impact, RuntimeNeed};
-use image_config_agent::proposal::{HostFiles, Input, Proposal};
+use image_config_agent::proposal::{Input, Proposal};
 use image_config_agent::settings::{Settings, SourceName};
+use serde_json::json;
 
-use super::{Exit, FormatArgs, HostArgs, output, status};
+use super::{Exit, FormatArgs, HostArgs, host_files, output, status};
 
 /// How long another agent's transaction is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -64,7 +65,7 @@ impl Apply {
             );
         }
         let input = self.input(&settings);
-        let host = HostFiles::read(&root, &settings);
+        let host = host_files(&root, &settings);
         let documents = host.documents(&input);
         // What is refused leaves no trace, not even a lock; a change half-done may be what is
         // refused, and is ended first.
@@ -72,16 +73,19 @@ impl Apply {
         let of_hold = (!self.retry).then_some(Severity::Error);
         refused.judge(&root, self.accept_lockout, of_hold)?;
         if !refused.is_applicable() && !is_interrupted(&root)? {
-            let once = Once { findings: refused.findings, ..Once::default() };
-            self.print(&refused.documents.digests, &once)?;
+            let message = refused.obstacle().map(ToString::to_string).unwrap_or_default();
+            let answer = Answer { ok: false, message };
+            let digest = refused.documents.digest();
+            let findings = refused.findings.clone();
+            self.print(digest, &Once { answer, findings, ..Once::default() })?;
             return Ok(Exit::Error);
         }
-        let digests = refused.documents.digests.clone();
+        let digest = refused.documents.digest().map(str::to_owned);
         let source = Source::Read(Box::new(refused.documents));
         let mut driver = Driver::open(&root, settings, source, PATIENCE)?;
         report_recovery(driver.recovery());
         let once = block_on(driver.apply_once(self.accept_lockout, self.retry))?;
-        self.print(&digests, &once)?;
+        self.print(digest.as_deref(), &once)?;
         Ok(Self::exit_of(&once))
     }
 
@@ -96,17 +100,21 @@ impl Apply {
         if any_error(&once.findings) { Exit::Error } else { exit(once) }
     }
 
-    fn print(&self, digests: &Digests, once: &Once) -> anyhow::Result<()> {
-        let Once { findings, outcome, impact, .. } = once;
+    fn print(&self, digest: Option<&str>, once: &Once) -> anyhow::Result<()> {
+        let Once { findings, impact, .. } = once;
         if self.format.is_json() {
-            let report = output::change_json(findings, digests, outcome, impact.as_ref());
-            return output::json(&report);
+            let more = [
+                ("digest", json!(digest)),
+                ("impact", json!(impact)),
+                ("findings", json!(findings)),
+            ];
+            return output::json(&output::with(output::once_json(once), more));
         }
         output::findings(findings);
         let Some(impact) = impact else { return Ok(()) };
-        output::outcome(outcome)?;
+        output::once(once)?;
         match once.told {
-            _ if outcome.changes.is_empty() => Ok(()),
+            _ if once.outcome.changes.is_empty() => Ok(()),
             Some(milliseconds) => {
                 output::print(&format!("the engine was told: {milliseconds} ms\n"))
             }
@@ -154,11 +162,11 @@ impl Rollback {
         let driver = Driver::open(&root, settings, Source::Nowhere, PATIENCE)?;
         let once = step_back(driver, Kind::Rollback)?;
         if self.format.is_json() {
-            output::json(&output::outcome_json(&once.outcome))?;
+            output::json(&output::once_json(&once))?;
         } else if once.answer.ok && once.outcome.changes.is_empty() {
             output::print(&format!("{}\n", once.answer.message))?;
         } else {
-            output::outcome(&once.outcome)?;
+            output::once(&once)?;
             report_hold(&root)?;
         }
         Ok(exit(&once))
@@ -212,9 +220,9 @@ impl Revert {
         }
         let once = step_back(driver, Kind::Revert)?;
         if self.format.is_json() {
-            output::json(&output::outcome_json(&once.outcome))?;
+            output::json(&output::once_json(&once))?;
         } else {
-            output::outcome(&once.outcome)?;
+            output::once(&once)?;
         }
         Ok(exit(&once))
     }

@@ -37,7 +37,8 @@ enum What {
         after_help = "Example: image-config-agent base adopt /etc/containers/registries.conf"
     )]
     Adopt {
-        /// The file, as the host sees it
+        /// The file, an absolute path as the host sees it
+        #[arg(value_parser = absolute)]
         file: PathBuf,
     },
 }
@@ -106,6 +107,13 @@ impl Base {
             output::print(&format!("adopted {file}; the next apply builds upon it\n"))?;
         }
         Ok(Exit::Yes)
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    match text.starts_with('/') {
+        true => Ok(text.into()),
+        false => Err(format!("it is no absolute path, as the host sees the file: /{text}?")),
     }
 }
 

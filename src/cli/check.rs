@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use image_config_agent::check::{Answer, Host, Verdict, import};
+use image_config_agent::check::{
+    Answer, Host, PolicyAnswer, ShortName, SourceAnswer, Verdict, import,
+};
 use image_config_agent::model::Finding;
 use image_config_agent::model::finding::printable;
-use image_config_agent::proposal::{Documents, Engine, HostFiles, Input, Proposal};
+use image_config_agent::proposal::{Documents, Engine, Input, Proposal};
 
-use super::{Exit, FormatArgs, HostArgs, output};
+use super::{Exit, FormatArgs, HostArgs, host_files, output};
 
 /// Answers for references.
 #[derive(Debug, Args)]
@@ -57,7 +59,7 @@ impl Check {
         }
         let engine = if self.engine == "podman" { Engine::Podman } else { Engine::Crio };
         let (files, crio_mode, meaning, findings) = if input.paths.is_empty() {
-            let host = HostFiles::read(&root, &settings);
+            let host = host_files(&root, &settings);
             let unreadable: Vec<Finding> = host.unreadable_settings().collect();
             output::findings(&unreadable);
             if !unreadable.is_empty() {
@@ -65,7 +67,7 @@ impl Check {
             }
             (host.engine_files(engine), host.short_name_mode(), None, Vec::new())
         } else {
-            let proposal = Proposal::make(&root, &settings, &input)?;
+            let proposal = Proposal::make(&root, host_files(&root, &settings), &input)?;
             output::warnings(&proposal.findings);
             if !proposal.is_applicable() {
                 return Ok(Exit::Error);
@@ -125,59 +127,72 @@ impl Check {
 fn text(answer: &Answer, depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let mut lines = vec![format!("{}: {}", answer.reference, verdict(answer))];
-    if let Some(policy) = &answer.policy {
-        let file = answer.details.policy_file.as_deref().unwrap_or("policy.json");
-        let rule = match policy.level {
-            "transport-scope" => format!("scope {:?} of transport docker", policy.scope),
-            "transport-default" => "default of transport docker".to_owned(),
-            _ => "default".to_owned(),
-        };
-        let says = if policy.allowed {
-            "accepted"
-        } else if answer.details.signature_required {
-            "accepted with a signature"
-        } else {
-            "refused"
-        };
-        lines.push(format!("  {says} by {file}, {rule}{}", behind(answer, "policy")));
+    match &answer.details.short_name {
+        // No engine asks the library for the name as it stands.
+        Some(short_name) => lines.push(meanings(short_name)),
+        None => {
+            lines.extend(answer.policy.as_ref().map(|policy| judged(answer, policy)));
+            lines.extend(places(answer));
+            lines.extend(answer.errors.iter().map(|error| format!("  error: {error}")));
+        }
     }
-    if !answer.sources.is_empty() {
-        let entry = answer.details.entry.as_ref().map_or(String::new(), |entry| {
-            let part = |name: &str| entry.get(name).and_then(|v| v.as_str()).unwrap_or_default();
-            format!(" by {}, entry {:?}", part("file"), part("prefix"))
-        });
-        lines.push(format!("  asked in order{entry}{}:", behind(answer, "entry")));
-    }
-    for (index, source) in answer.sources.iter().enumerate() {
-        let tls = if source.insecure { "insecure" } else { "secure" };
-        let blocked = if source.blocked { ", blocked" } else { "" };
-        let ca = answer.details.cas.get(index).and_then(Option::as_deref);
-        let ca = ca.map_or(String::new(), |directory| format!(", CAs of {directory}"));
-        lines.push(format!("    {}. {} ({tls}{blocked}{ca})", index + 1, source.reference));
-    }
-    lines.extend(answer.errors.iter().map(|error| format!("  error: {error}")));
     lines.extend(answer.details.notes.iter().map(|note| format!("  note: {note}")));
     let line = |line: &String| format!("{indent}{}\n", printable(line));
     let mut text: String = lines.iter().map(line).collect();
-    // Without candidates a note has said why.
-    if let Some(short_name) = &answer.details.short_name
-        && !answer.candidates.is_empty()
-    {
-        let part = |name: &str| short_name.get(name).and_then(|v| v.as_str()).unwrap_or_default();
-        let refused = short_name.get("refused").and_then(serde_json::Value::as_bool);
-        let says =
-            if refused == Some(true) { "ambiguous, so it is refused" } else { "tried in order" };
-        text += &format!(
-            "{indent}  as a short name ({} of {}, mode {}): {says}\n",
-            part("from"),
-            part("file"),
-            part("mode"),
-        );
-    }
     for candidate in &answer.candidates {
         text += &self::text(candidate, depth + 2);
     }
     text
+}
+
+fn meanings(short_name: &ShortName) -> String {
+    let from = match (short_name.from, &short_name.file) {
+        (Some(from), Some(file)) => format!("{from} of {file}, "),
+        _ => String::new(),
+    };
+    let says = match &short_name.why {
+        Some(why) => format!("refused: {why}"),
+        None => "tried in order".to_owned(),
+    };
+    format!("  as a short name ({from}mode {}): {says}", short_name.mode)
+}
+
+fn judged(answer: &Answer, policy: &PolicyAnswer) -> String {
+    let file = answer.details.policy_file.as_deref().unwrap_or("policy.json");
+    let rule = match policy.level {
+        "transport-scope" => format!("scope {:?} of transport docker", policy.scope),
+        "transport-default" => "default of transport docker".to_owned(),
+        _ => "default".to_owned(),
+    };
+    let says = if policy.allowed {
+        "accepted"
+    } else if answer.details.signature_required {
+        "accepted with a signature"
+    } else {
+        "refused"
+    };
+    format!("  {says} by {file}, {rule}{}", behind(answer, "policy"))
+}
+
+/// The places with a line ahead of them, where there are any.
+fn places(answer: &Answer) -> Vec<String> {
+    if answer.sources.is_empty() {
+        return Vec::new();
+    }
+    let entry = answer.details.entry.as_ref().map_or(String::new(), |entry| {
+        let part = |name: &str| entry.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+        format!(" by {}, entry {:?}", part("file"), part("prefix"))
+    });
+    let head = format!("  asked in order{entry}{}:", behind(answer, "entry"));
+    let place = |(index, source): (usize, &SourceAnswer)| {
+        let tls = if source.insecure { "insecure" } else { "secure" };
+        let blocked = if source.blocked { ", blocked" } else { "" };
+        let ca = answer.details.cas.get(index).and_then(Option::as_deref);
+        let ca = ca.map_or(String::new(), |directory| format!(", CAs of {directory}"));
+        format!("    {}. {} ({tls}{blocked}{ca})", index + 1, source.reference)
+    };
+    let places = answer.sources.iter().enumerate().map(place);
+    std::iter::once(head).chain(places).collect()
 }
 
 fn verdict(answer: &Answer) -> &'static str {

@@ -9,6 +9,7 @@ use super::{Exit, FormatArgs, HostArgs, output};
 
 /// Shows settings.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: image-config-agent config show")]
 pub struct Config {
     #[command(subcommand)]
     command: Command,

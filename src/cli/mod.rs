@@ -24,10 +24,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_config_agent::driver::control::Request;
+use image_config_agent::driver::{block_on, engine_settings, said_last};
 use image_config_agent::host::Root;
 use image_config_agent::model::Finding;
 use image_config_agent::model::finding::any_error;
-use image_config_agent::proposal::Input;
+use image_config_agent::proposal::{HostFiles, Input};
 use image_config_agent::settings::{Loaded, Settings, SettingsError};
 
 /// Exit codes that scripts can rely on (rule X1).
@@ -187,6 +188,16 @@ impl HostArgs {
         Root::open(&self.root)
             .with_context(|| format!("--root {} cannot be used", self.root.display()))
     }
+}
+
+/// The files of a host, by the settings that its engine says it runs with (rule R10).
+fn host_files(root: &Root, settings: &Settings) -> HostFiles {
+    let asked = block_on(engine_settings(root, settings)).map_err(anyhow::Error::from);
+    let answer = asked.and_then(|answer| Ok(answer?)).unwrap_or_else(|error| {
+        output::warning(&format!("{error}; what it said last, or its settings files, stand in"));
+        None
+    });
+    HostFiles::read(root, settings, answer.or_else(|| said_last(root)).as_deref())
 }
 
 /// The documents.

@@ -5,9 +5,9 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use image_config_agent::apply::Outcome;
+use image_config_agent::driver::Once;
 use image_config_agent::model::finding::printable;
-use image_config_agent::model::{Digests, Finding, Severity};
-use image_config_agent::plan::Impact;
+use image_config_agent::model::{Finding, Severity};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::Level;
@@ -121,25 +121,24 @@ pub fn outcome_json(outcome: &Outcome) -> Value {
     json!({"changes": changes, "warnings": warnings})
 }
 
-/// The same with the documents that it comes from.
-pub fn change_json(
-    findings: &[Finding],
-    digests: &Digests,
-    outcome: &Outcome,
-    impact: Option<&Impact>,
-) -> Value {
-    let mut report = outcome_json(outcome);
-    if let Some(object) = report.as_object_mut() {
-        object.insert("digest".into(), json!(digests.configuration));
-        object.insert("impact".into(), json!(impact));
-        object.insert("findings".into(), json!(findings));
-    }
-    report
+/// The same of a command that ran once: where it did not go well, why.
+pub fn once_json(once: &Once) -> Value {
+    let error = (!once.answer.ok).then_some(&once.answer.message);
+    with(outcome_json(&once.outcome), [("error", json!(error))])
 }
 
-/// Prints the changes of an outcome, and its warnings to standard error.
-pub fn outcome(outcome: &Outcome) -> anyhow::Result<()> {
-    if outcome.changes.is_empty() {
+/// An object with more in it.
+pub fn with<const N: usize>(mut object: Value, more: [(&str, Value); N]) -> Value {
+    if let Some(object) = object.as_object_mut() {
+        object.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    object
+}
+
+/// Prints the changes of a command that ran once, and its warnings to standard error.
+pub fn once(once: &Once) -> anyhow::Result<()> {
+    let outcome = &once.outcome;
+    if once.answer.ok && outcome.changes.is_empty() {
         print("nothing to do\n")?;
     }
     for one in &outcome.changes {

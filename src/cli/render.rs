@@ -9,28 +9,27 @@ use image_config_agent::host::{Owner, Root};
 use image_config_agent::model::finding::printable;
 use image_config_agent::proposal::Proposal;
 
-use super::{Exit, HostArgs, InputArgs, output};
+use super::{Exit, HostArgs, InputArgs, host_files, output};
 
 /// Prints or writes the files.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: image-config-agent render -f examples/mirroring/input -o rendered"
-)]
+#[command(after_help = "Example: image-config-agent render -f cluster.yaml -o rendered")]
 pub struct Render {
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
     host: HostArgs,
     /// Write the files below this directory instead of printing them
-    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    #[arg(short = 'o', long = "output", value_name = "DIR", value_parser = directory)]
     output: Option<PathBuf>,
 }
 
 impl Render {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let (root, settings) = self.host.open()?;
+        let host = host_files(&root, &settings);
         // The process ends with the command: to take thousands of entries apart first is no use.
-        let proposal = Proposal::make(&root, &settings, &self.input.input())?;
+        let proposal = Proposal::make(&root, host, &self.input.input())?;
         let proposal = ManuallyDrop::new(proposal);
         output::findings(&proposal.findings);
         if !proposal.is_applicable() {
@@ -50,6 +49,16 @@ impl Render {
             note_other_cas(directory, &settings.paths.certs_d, &proposal);
         }
         Ok(Exit::of(&proposal.findings, Exit::Yes))
+    }
+}
+
+/// Elsewhere -o takes a format: whoever means that gets no directory of its name.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "json" | "text" | "yaml" => Err(format!(
+            "render knows no formats, -o names a directory: write ./{text} for one of that name"
+        )),
+        _ => Ok(text.into()),
     }
 }
 

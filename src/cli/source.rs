@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use image_config_agent::apply::Session;
-use image_config_agent::driver::control::Request;
+use image_config_agent::driver::control::{Answer, Request};
 use image_config_agent::settings::SourceName;
 use image_config_agent::source::store::Store;
 
-use super::{Exit, FormatArgs, HostArgs, output, status};
+use super::{Exit, FormatArgs, HostArgs, status};
 
 /// How long an agent that is just stopping is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where documents come from.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: image-config-agent source reset endpoint")]
 pub struct Source {
     #[command(subcommand)]
     command: Command,
@@ -55,7 +56,7 @@ impl Source {
         }
         let _session = Session::open(&root, PATIENCE)?;
         Store::open(root.path(), name.word())?.reset()?;
-        output::note("no agent is running; the next one begins anew");
-        Ok(Exit::Yes)
+        let message = "no agent is running; the next one begins anew".to_owned();
+        status::print(&Answer { ok: true, message }, reset.format.is_json())
     }
 }

@@ -16,6 +16,7 @@ use image_config_agent::report::{
     Condition, LastChange, RUN_DIR, ReportStatus, SourceStatus, Status as Report, Truth,
 };
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::{Exit, FormatArgs, HostArgs, output};
 
@@ -57,7 +58,14 @@ impl Status {
         let file = Path::new(RUN_DIR).join("status.json");
         let Some(bytes) = root.read(&file)? else {
             let file = file.display();
-            output::note(&format!("{file} is missing: no agent has run since the host started"));
+            let error = format!("{file} is missing: no agent has run since the host started");
+            match self.format {
+                StatusFormat::Text => output::note(&error),
+                StatusFormat::Json => output::json(&json!({ "error": error }))?,
+                StatusFormat::Yaml => {
+                    output::print(&serde_saphyr::to_string(&json!({ "error": error }))?)?;
+                }
+            }
             return Ok(Exit::No);
         };
         let status: Report = parse(&bytes)

@@ -43,7 +43,7 @@ fn report(documents: &Documents, is_valid: bool) -> serde_json::Value {
         .collect();
     json!({
         "valid": is_valid,
-        "digest": documents.digests.configuration,
+        "digest": documents.digest(),
         "internalRegistry": internal.map(|(host, origin)| json!({"hostname": host, "from": origin})),
         "externalRegistries": external,
         "imageStreamImportMode": config.import_mode,

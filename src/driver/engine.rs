@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,6 +16,9 @@ use crate::plan::Tell;
 use crate::runtime::{ActiveState, Confirmation, Load, Runtime, RuntimeError, RuntimeSettings};
 use crate::settings::Settings;
 use crate::waits::{backoff, jittered};
+
+/// How long an engine may take to say which settings it runs with.
+pub(super) const ASK_SETTINGS: Duration = Duration::from_secs(5);
 
 /// Tells the engine, and starts what a failed restart left dead (rule H5). None where there is nobody
 /// to be told any more: whoever stopped, masked or removed it meanwhile wants no engine (rule H6).
@@ -96,18 +100,42 @@ async fn watch(runtime: Arc<Runtime>, wakes: UnboundedSender<Wake>) {
 
 /// The engine's side, unless the settings or the root say that there is none to be told (X2).
 pub(super) fn runtime_of(root: &Root, settings: &Settings) -> Option<Arc<Runtime>> {
-    let is_managed = settings.runtime.is_managed.unwrap_or(root.path() == Path::new("/"));
-    is_managed.then(|| {
-        Arc::new(Runtime::new(RuntimeSettings {
-            unit: settings.runtime.unit.clone(),
-            socket: below(root, &settings.runtime.socket),
-            bus: None,
-            restart_deadline: settings.runtime.restart_deadline,
-            reload_deadline: settings.runtime.reload_deadline,
-            answer_deadline: settings.runtime.restart_deadline,
-            journalctl: vec!["journalctl".into()],
-        }))
-    })
+    let is_managed = settings.manages_engine(root.path());
+    is_managed.then(|| Arc::new(Runtime::new(described(root, settings))))
+}
+
+/// The settings that the engine says it runs with, for a command that runs once (rule R10): none
+/// where there is no engine to be asked.
+///
+/// # Errors
+/// It is there, and does not say.
+pub async fn engine_settings(
+    root: &Root,
+    settings: &Settings,
+) -> Result<Option<Vec<u8>>, RuntimeError> {
+    let described = RuntimeSettings { answer_deadline: ASK_SETTINGS, ..described(root, settings) };
+    if !settings.manages_engine(root.path()) || !described.socket.exists() {
+        return Ok(None);
+    }
+    Runtime::new(described).config().await.map(Some)
+}
+
+/// The settings that the engine said it runs with when the service asked it last.
+#[must_use]
+pub fn said_last(root: &Root) -> Option<Vec<u8>> {
+    EngineSaid::load(root).ok().flatten().map(|said| said.settings.into_bytes())
+}
+
+fn described(root: &Root, settings: &Settings) -> RuntimeSettings {
+    RuntimeSettings {
+        unit: settings.runtime.unit.clone(),
+        socket: below(root, &settings.runtime.socket),
+        bus: None,
+        restart_deadline: settings.runtime.restart_deadline,
+        reload_deadline: settings.runtime.reload_deadline,
+        answer_deadline: settings.runtime.restart_deadline,
+        journalctl: vec!["journalctl".into()],
+    }
 }
 
 /// Where a path of the host is on this machine.

@@ -1,9 +1,9 @@
 //! Looking: what the documents mean for the host, and how the host and its engine stand.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use super::engine::EngineSaid;
+use super::engine::{ASK_SETTINGS, EngineSaid};
 use super::{Driver, Source};
 use crate::apply::{ApplyError, Drift, drift, is_applied};
 use crate::machine::Phase;
@@ -16,9 +16,6 @@ use crate::runtime::{ActiveState, Load, Unit};
 use crate::settings::DriftAction;
 use crate::source::Trouble;
 use crate::wish::{NodeSeen, Seen, Standing, Wish};
-
-/// How long an engine may take to say which settings it runs with.
-const ASK_SETTINGS: Duration = Duration::from_secs(5);
 
 /// What was seen.
 pub(super) struct Sight {

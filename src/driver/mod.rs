@@ -53,6 +53,7 @@ use crate::settings::Settings;
 use crate::waits::backoff;
 use crate::wish::Wish;
 use engine::{EngineSaid, runtime_of};
+pub use engine::{engine_settings, said_last};
 pub use feeds::Feeds;
 use heals::Heals;
 use node::Keeper;
@@ -475,7 +476,7 @@ impl<'r> Driver<'r> {
     /// What the engine reads at present.
     fn host(&self) -> HostFiles {
         let engine = self.said.as_ref().map(|said| said.settings.as_bytes());
-        HostFiles::read_with(self.root, &self.settings, engine)
+        HostFiles::read(self.root, &self.settings, engine)
     }
 }
 

@@ -78,6 +78,10 @@ impl Driver<'_> {
     fn report_on(&mut self, once: &mut Once) {
         once.answer = self.ending_in_words();
         once.outcome = std::mem::take(&mut self.outcome);
+        if !once.answer.ok && self.memory.phase == Phase::Idle {
+            // What did not go well was undone: nothing of it lasts.
+            once.outcome.changes.clear();
+        }
         once.told = self.last.as_ref().and_then(|last| last.engine_ms);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::node::{Node, NodeError, NodeSettings};
-use crate::settings::{Settings, SourceName};
+use crate::settings::Settings;
 
 /// The place of a host that is a node of a cluster.
 pub struct Place {
@@ -29,17 +29,16 @@ impl PartialEq for Place {
 }
 
 impl Place {
-    /// What the settings say of it: a host is a node where the cluster is a source of its documents, or
-    /// where there is a kubeconfig.
+    /// What the settings say of it.
     #[must_use]
     pub fn of(settings: &Settings) -> Option<Arc<Self>> {
-        let is_node =
-            settings.order.contains(&SourceName::Kube) || settings.kube.kubeconfig.is_some();
-        let name = Some(settings.node_name()).filter(|name| is_node && !name.is_empty())?;
+        if !settings.is_node() {
+            return None;
+        }
         Some(Arc::new(Self {
             kubeconfig: settings.kube.kubeconfig.clone(),
             cluster: Arc::new(Cluster::new(settings.kube.kubeconfig.clone())),
-            name,
+            name: settings.node_name(),
             settings: settings.node.clone(),
             last: Mutex::new(None),
         }))

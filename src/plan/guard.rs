@@ -1,5 +1,9 @@
 //! The guard: a change must not take from a host what it cannot live without (rule H8).
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
 use super::View;
 use super::impact::is_pullable;
 use crate::engine::ShortNameMode;
@@ -30,15 +34,31 @@ pub struct Change<'c> {
     pub digest: &'c str,
 }
 
+/// How many needed images could be pulled before a change, by what becomes of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Guarded {
+    /// They can be pulled after it too.
+    pub kept: usize,
+    /// They cannot.
+    pub lost: usize,
+}
+
 impl Change<'_> {
-    /// Every needed image that could be pulled before the change and cannot be after it.
+    /// Every needed image that could be pulled before the change and cannot be after it, with how
+    /// many others still can.
     #[must_use]
-    pub fn lock_outs(&self, needed: &[Needed], severity: Severity) -> Vec<Finding> {
+    pub fn lock_outs(&self, needed: &[Needed], severity: Severity) -> (Vec<Finding>, Guarded) {
         let can_pull = |view, image: &str| can_pull(view, image, self.short_names);
-        let is_lost = |needed: &&Needed| {
-            can_pull(self.before, &needed.image) && !can_pull(self.after, &needed.image)
+        let (kept, lost): (Vec<_>, Vec<_>) = needed
+            .iter()
+            .filter(|needed| can_pull(self.before, &needed.image))
+            .partition(|needed| can_pull(self.after, &needed.image));
+        let findings = lost.iter().map(|needed| self.lock_out(needed, severity)).collect();
+        // One image may be needed by several.
+        let count = |needed: Vec<&Needed>| {
+            needed.into_iter().map(|one| &one.image).collect::<BTreeSet<_>>().len()
         };
-        needed.iter().filter(is_lost).map(|needed| self.lock_out(needed, severity)).collect()
+        (findings, Guarded { kept: count(kept), lost: count(lost) })
     }
 
     fn lock_out(&self, needed: &Needed, severity: Severity) -> Finding {

@@ -8,7 +8,7 @@ mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -232,6 +232,27 @@ impl Settings {
             problem("paths.search_drop_in", format!("the engine reads none but {dir}/*.conf"));
         }
         problems
+    }
+
+    /// Whether the engine of the host below `root` is told anything (rule X2).
+    #[must_use]
+    pub fn manages_engine(&self, root: &Path) -> bool {
+        self.runtime.is_managed.unwrap_or(root == Path::new("/"))
+    }
+
+    /// Whether this host is a node of a cluster: where that is a source of its documents, or where
+    /// there is a kubeconfig.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        let is_in_cluster =
+            self.order.contains(&SourceName::Kube) || self.kube.kubeconfig.is_some();
+        is_in_cluster && !self.node_name().is_empty()
+    }
+
+    /// The value of the setting `name`, as it is written after `--set`.
+    #[must_use]
+    pub fn shown(&self, name: &str) -> String {
+        keys().find(|key| key.name == name).map(|key| (key.show)(self)).unwrap_or_default()
     }
 
     /// The name of this node: else the host's.

@@ -193,7 +193,8 @@ fn c1_short_names() {
     let mode = &answer["details"]["shortName"];
     assert_eq!((&mode["mode"], &mode["refused"]), (&json!("enforcing"), &json!(true)));
     let text = host.run(&["check", "ubi9"]).out;
-    assert!(text.contains("mode enforcing): ambiguous, so it is refused"), "{text}");
+    let refused = "mode enforcing): refused: ambiguous: it may mean any of 2 images\n";
+    assert!(text.contains(refused), "{text}");
 
     host.write("/etc/crio/crio.conf", "[crio.image]\nshort_name_mode = \"permissive\"\n");
     assert_eq!(host.check("ubi9")["details"]["shortName"]["refused"], false);
@@ -205,6 +206,49 @@ fn c1_short_names() {
     assert_eq!(answer["details"]["shortName"]["from"], "alias");
     assert_eq!(answer["candidates"][0]["ref"], "c.io/ns/ubi9:latest");
     assert_eq!(host.check("full.io/x")["candidates"], json!([]));
+}
+
+#[test]
+fn c1_a_short_name_without_a_meaning() {
+    let host = Host::new();
+    let text = host.run(&["check", "ubi9"]).exits(2).out;
+    let why = "the name has no registry, there is no alias for it, and no registries are searched";
+    let expected = format!(
+        "ubi9: refused, whatever it can mean\n  as a short name (mode enforcing): refused: {why}\n"
+    );
+    assert_eq!(text, expected);
+    let short_name = host.check("ubi9")["details"]["shortName"].clone();
+    let expected =
+        json!({"mode": "enforcing", "from": null, "file": null, "refused": true, "why": why});
+    assert_eq!(short_name, expected);
+}
+
+/// The library's reading of a short name is none of an engine's, so people do not see it.
+#[test]
+fn c1_a_short_name_is_shown_by_its_meanings() {
+    let host = applied(&[image(json!({}))]);
+    let aliases = "[aliases]\n\"ubi9\" = \"c.io/ns/ubi9\"\n";
+    host.write("/etc/containers/registries.conf.d/50.conf", aliases);
+    let text = host.run(&["check", "ubi9"]).exits(0).out;
+    assert!(
+        text.contains("  as a short name (alias of /etc/containers/registries.conf.d/50.conf, ")
+    );
+    assert!(text.contains("    c.io/ns/ubi9:latest: allowed\n"), "{text}");
+    assert!(!text.contains("docker.io"), "{text}");
+    // The word in the JSON is for the library's reading; the exit code goes by the meanings.
+    host.write(
+        POLICY,
+        r#"{"default": [{"type": "insecureAcceptAnything"}], "transports":
+        {"docker": {"c.io": [{"type": "reject"}]}}}"#,
+    );
+    assert_eq!(host.run(&["check", "-o", "json", "ubi9"]).exits(2).json()["verdict"], "allowed");
+}
+
+#[test]
+fn c1_a_scheme_is_no_part_of_a_reference() {
+    let run = Host::new().run(&["check", "docker://quay.io/ns/app:v1"]).exits(2);
+    let note = "note: a reference has no scheme: leave docker:// out, as in quay.io/ns/app:v1";
+    assert!(run.out.contains(note), "{}", run.out);
 }
 
 #[test]
@@ -245,6 +289,23 @@ fn c2_verdicts_in_their_order() {
     assert!(text.contains("allowed, if it is signed"), "{text}");
 }
 
+/// The engine fails before it asks a place whose certs.d directory has a certificate without its
+/// key. Where another place is left, that one may serve the image.
+#[test]
+fn c2_a_place_that_cannot_be_asked() {
+    let host = applied(&[idms("m", json!({"source": "s.io", "mirrors": ["m.io"]}))]);
+    host.write("/etc/containers/certs.d/m.io/x.cert", CA);
+    let run = host.run(&["check", "m.io/x"]).exits(2);
+    assert!(run.out.starts_with("m.io/x: blocked\n"), "{}", run.out);
+    let why = "  error: m.io/x:latest cannot be asked: /etc/containers/certs.d/m.io has x.cert";
+    assert!(run.out.contains(why), "{}", run.out);
+    host.run(&["check", "--push", "m.io/x"]).exits(2);
+    let mirrored = format!("s.io/x@{DIGEST}");
+    assert_eq!(host.verdict(&mirrored), "allowed");
+    host.write("/etc/containers/certs.d/s.io/y.key", CA);
+    assert_eq!(host.verdict(&mirrored), "blocked");
+}
+
 /// R11 says why: policy.json is not asked for pushes.
 #[test]
 fn c2_pushes() {
@@ -254,6 +315,8 @@ fn c2_pushes() {
     assert_eq!(push("t.io/x:v1")["verdict"], "allowed");
     assert_eq!(host.verdict("t.io/x:v1"), "rejected");
     assert_eq!(push("t.io/x:v1")["policy"], Value::Null);
+    let note = "a push is stopped by a blocked registry alone: policy.json is not asked";
+    assert_eq!(push("t.io/x:v1")["details"]["notes"], json!([note]));
     host.run(&["check", "--push", "--import", "-f", "x", "a.io/x"]).exits(64);
 }
 

@@ -9,8 +9,18 @@ use crate::agent::{
     CA, Host, OTHER_CA, POLICY, REGISTRIES, Run, SEARCH, agent, image, image_spec, trusting,
 };
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 31] = [
     &[],
+    &["run"],
+    &["status"],
+    &["hold"],
+    &["release"],
+    &["retry"],
+    &["source"],
+    &["source", "reset"],
+    &["config"],
+    &["config", "show"],
+    &["generate"],
     &["render"],
     &["validate"],
     &["plan"],
@@ -109,6 +119,8 @@ fn x1_usage_is_64() {
         &["check", "--import", "a.io/x"],
         &["base"],
         &["base", "adopt"],
+        &["base", "adopt", "etc/containers/policy.json"],
+        &["render", "-f", "x", "-o", "json"],
         &["revert", "--set", "no-such-key=1"],
         &["revert", "--set", "guard"],
         &["revert", "--set", "paths.policy=../x"],

@@ -38,6 +38,27 @@ fn h8_the_guard_refuses_warns_or_is_off() {
     guarded(&host, "apply", &[]).exits(0);
 }
 
+/// Also where it has nothing against the change.
+#[test]
+fn h8_plan_says_what_stays_within_reach() {
+    let host = with_pause(json!({"blockedRegistries": ["b.io"]}));
+    let docs = host.docs();
+    let line = |set: &str| {
+        let run = host.run(&["plan", "-f", docs.to_str().unwrap(), "--set", set]);
+        run.out.lines().find(|line| line.starts_with("guard: ")).unwrap().to_owned()
+    };
+    assert_eq!(line("guard=enforce"), "guard: enforce, 1 image stays within reach");
+    // What two need counts once.
+    let two = line(&format!("guard_images={PAUSE},also.io/x"));
+    assert_eq!(two, "guard: enforce, 2 images stay within reach");
+    host.documents(&[image(json!({"blockedRegistries": ["pause.io"]}))]);
+    assert_eq!(line("guard=warn"), "guard: warn, 0 images stay within reach, 1 image is lost");
+    assert_eq!(line("guard=off"), "guard: off");
+    let json = |set: &[&str]| guarded(&host, "plan", set).json()["guard"].clone();
+    assert_eq!(json(&[]), json!({"mode": "enforce", "kept": 0, "lost": 1}));
+    assert_eq!(json(&["--set", "guard=off"]), json!({"mode": "off", "kept": 0, "lost": 0}));
+}
+
 #[test]
 fn h8_what_a_host_cannot_live_without() {
     let host = with_pause(json!({"allowedRegistries": ["pause.io"]}));

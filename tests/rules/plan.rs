@@ -126,12 +126,91 @@ fn h3_the_text_says_both_with_reasons() {
     let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
     let docs = host.docs();
     let run = host.run(&["plan", "-f", docs.to_str().unwrap()]).exits(2);
-    for part in ["runtime: reload (", "drain: yes (", "digest: ", "+++ ", "+  blocked = true"] {
+    for part in ["runtime: needs reload (", "drain: needs yes (", "\ndigest: "] {
         assert!(run.out.contains(part), "{part}: {}", run.out);
     }
+    assert!(run.out.contains("+++ ") && run.out.contains("+  blocked = true"), "{}", run.out);
+    let changes = host.plan().json()["changes"].clone();
+    let diff = changes.as_array().unwrap().iter().find(|change| change["path"] == REGISTRIES);
+    assert!(diff.unwrap()["diff"].as_str().unwrap().contains("+  blocked = true"), "{changes}");
     host.apply().exits(0);
     let run = host.run(&["plan", "-f", docs.to_str().unwrap()]).exits(0);
     assert_eq!(run.out, "nothing to do: this host is as the documents want it\n");
+}
+
+/// The plan of a host, as text and as JSON, under more settings.
+fn plans(host: &Host, set: &[&str]) -> (String, Value) {
+    let docs = host.docs();
+    let set: Vec<&str> = set.iter().flat_map(|one| ["--set", one]).collect();
+    let plan = |format| {
+        host.run(&[&["plan", "-f", docs.to_str().unwrap(), "-o", format], &set[..]].concat())
+            .exits(2)
+    };
+    (plan("text").out, plan("json").json()["forecast"].clone())
+}
+
+#[track_caller]
+fn forecasts(host: &Host, set: &[&str], what: &str, needs: &str, will: &str) {
+    let (text, json) = plans(host, set);
+    let line = text.lines().find(|line| line.starts_with(what)).unwrap();
+    assert!(line.starts_with(&format!("{what}: needs {needs} (")), "{line}");
+    assert!(line.ends_with(&format!("), will be: {will}")), "{line}");
+    let reason = match what {
+        "runtime" => json["runtimeReason"].clone(),
+        _ => json["drain"]["reason"].clone(),
+    };
+    assert!(will.ends_with(&format!("({})", reason.as_str().unwrap())), "{json}");
+    let (done, _) = will.rsplit_once(" (").unwrap();
+    match what {
+        "runtime" => assert_eq!(json["runtime"], done),
+        _ => assert_eq!(json["drain"]["done"], done == "yes"),
+    }
+}
+
+/// What the settings make of what the change needs.
+#[test]
+fn h3_what_the_engine_will_be_told() {
+    let managed = "runtime.manager=systemd";
+    let told = |document: Value, needs: &str, expected: [&str; 3]| {
+        let host = Host::with(&[document]);
+        for (action, told) in ["restart", "reload", "auto"].into_iter().zip(expected) {
+            let set = format!("runtime.action={action}");
+            let will = format!("{told} (runtime.action = {action})");
+            forecasts(&host, &[managed, &set], "runtime", needs, &will);
+        }
+    };
+    told(image(json!({"allowedRegistries": ["a.io"]})), "none", ["restart", "reload", "none"]);
+    told(image(json!({"blockedRegistries": ["a.io"]})), "reload", ["restart", "reload", "reload"]);
+    // Of CAs alone the engine is told nothing, under any setting.
+    let host = Host::with(&trusting(json!({"a.io": CA})));
+    forecasts(&host, &[managed], "runtime", "none", "none (no pull notices it)");
+    // For another root than `/` there is no engine to be told.
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    forecasts(&host, &[], "runtime", "reload", "none (runtime.manager = none)");
+    host.write("/etc/containers/registries.conf.d/50-broken.conf", "[");
+    let later = "restart once the engine can read its files (runtime.action = restart)";
+    forecasts(&host, &[managed], "runtime", "reload", later);
+}
+
+#[test]
+fn h3_whether_the_node_will_be_drained() {
+    let node = ["runtime.manager=systemd", "kube.kubeconfig=/nowhere"];
+    let with = |more: &'static str| [node[0], node[1], more];
+    let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
+    for (set, will) in [
+        ("node.drain=auto", "yes (node.drain = auto)"),
+        ("node.drain=always", "yes (node.drain = always)"),
+        ("node.drain=never", "no (node.drain = never)"),
+    ] {
+        forecasts(&host, &with(set), "drain", "yes", will);
+    }
+    forecasts(&host, &node[..1], "drain", "yes", "no (this host is no node of a cluster)");
+    forecasts(&host, &node[1..], "drain", "yes", "no (runtime.manager = none)");
+    let host = Host::with(&sources(json!({"containerRuntimeSearchRegistries": ["a.io"]})));
+    forecasts(&host, &with("node.drain=auto"), "drain", "no", "no (node.drain = auto)");
+    forecasts(&host, &with("node.drain=always"), "drain", "no", "yes (node.drain = always)");
+    let host = Host::with(&trusting(json!({"a.io": CA})));
+    forecasts(&host, &with("node.drain=always"), "drain", "no", "no (it disturbs nobody)");
 }
 
 fn mirrored(mirrors: &[&str]) -> Value {
