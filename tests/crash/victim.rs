@@ -2,6 +2,8 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::apply_support::Scratch;
 
@@ -11,7 +13,7 @@ pub const ROOT: &str = "CRASH_ROOT";
 pub const ACTION: &str = "CRASH_ACTION";
 
 /// The calls that change a file system, or make a change durable.
-pub const CALLS: [&str; 13] = [
+pub const CALLS: [&str; 12] = [
     "openat",
     "write",
     "fchown",
@@ -23,7 +25,6 @@ pub const CALLS: [&str; 13] = [
     "mkdirat",
     "renameat",
     "unlinkat",
-    "flock",
     "fsetxattr",
 ];
 
@@ -42,7 +43,7 @@ pub enum Hit {
 }
 
 /// Keeps a victim from having threads, in which strace counts calls anew: it has to do without.
-const ONE_THREAD: &str = "clone,clone3:error=EAGAIN";
+pub const ONE_THREAD: &str = "clone,clone3:error=EAGAIN";
 
 /// A process that does `action` on `host`.
 pub fn process(program: &str, host: &Scratch, action: &str) -> Command {
@@ -82,4 +83,21 @@ pub fn fate(mut strace: Command, injects: &[&str]) -> Hit {
         (Some(code), _) => Hit::Exit(code),
         other => panic!("strace ended with {other:?}"),
     }
+}
+
+/// Does `work` with each of `items`, with as many at once as there are processors.
+pub fn with_each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut results = Vec::new();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            results.push(work(item));
+        }
+        results
+    };
+    thread::scope(|scope| {
+        let processors = thread::available_parallelism().unwrap().get();
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
 }

@@ -1,6 +1,7 @@
 //! A bus with nothing but a systemd on it, a journalctl and an engine's socket, all of which do as
 //! a test says.
-#![allow(missing_docs, clippy::unwrap_used)]
+// Each test target uses its part of it.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,0 +1,179 @@
+//! The driver's own file, the driver's order of things, and its heals (rules H1, H5, H9): what a
+//! crash or an error cuts off, the next start goes on with.
+//!
+//! The engine is a double on a bus of the test's own, which says what it was told.
+
+use std::fs;
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use image_config_agent::driver::{Driver, Source, block_on};
+use image_config_agent::host::Root;
+use image_config_agent::plan::RuntimeAction;
+use image_config_agent::proposal::{HostFiles, Input};
+use image_config_agent::settings::{Runtime, Settings};
+
+use crate::apply_support::{REGISTRIES, Scratch};
+use crate::runtime_support::{Host as Engine, running};
+use crate::transaction::tree;
+use crate::victim::{CALLS, DONE, Hit, ONE_THREAD, REFUSED, fate, process, with_each};
+
+/// What a victim of this file does.
+const CONVERGE: &str = "Converge";
+const DOCUMENTS: &str = "/docs/image.json";
+const ENGINE: &str = "/run/engine";
+/// Where the driver looks for programs: nothing is there.
+const NO_JOURNALCTL: &str = "/nowhere";
+
+/// Where the driver is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// New documents, and a restart of the engine.
+    Apply,
+    /// A file of ours is gone. A reload follows that nobody confirms: there is no journalctl. So a
+    /// restart is owed.
+    Heal,
+}
+
+/// Does what the documents ask for, as a command that runs once.
+pub fn converge(root: &Root) -> i32 {
+    let runtime = Runtime {
+        is_managed: Some(true),
+        action: RuntimeAction::Restart,
+        socket: format!("{ENGINE}/crio.sock").into(),
+        reload_deadline: Duration::from_secs(5),
+        ..Runtime::default()
+    };
+    let settings = Settings { runtime, ..Settings::default() };
+    let input = Input { paths: vec![root.path().join("docs")], release_image: None };
+    let documents = HostFiles::read(root, &settings).documents(&input);
+    let source = Source::Read(Box::new(documents));
+    let mut driver = match Driver::open(root, settings, source, Duration::ZERO) {
+        Ok(driver) => driver,
+        Err(error) => return refused(&error.to_string()),
+    };
+    match block_on(driver.apply_once(false, false)) {
+        Ok(once) if once.answer.ok => DONE,
+        Ok(once) => refused(&format!("{}, {:?}", once.answer.message, once.findings)),
+        Err(error) => refused(&error.to_string()),
+    }
+}
+
+fn refused(why: &str) -> i32 {
+    eprintln!("refused: {why}");
+    REFUSED
+}
+
+/// A bus with an engine on it, in a thread of its own.
+fn engine() -> Engine {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        block_on(async {
+            sender.send(Engine::new()).unwrap();
+            std::future::pending::<()>().await;
+        })
+    });
+    receiver.recv().unwrap()
+}
+
+impl Change {
+    /// A host right before the change.
+    fn before(self, engine: &Engine) -> Scratch {
+        let host = Scratch::new();
+        host.write(REGISTRIES, "# The host's own.\n").mkdir("/etc/docker/certs.d");
+        host.link(ENGINE, engine.dir.path());
+        host.write(DOCUMENTS, blocking("a.io"));
+        assert!(run(&host, engine));
+        match self {
+            Self::Apply => drop(host.write(DOCUMENTS, blocking("b.io"))),
+            Self::Heal => fs::remove_file(host.at(REGISTRIES)).unwrap(),
+        }
+        engine.unit("crio.service", running());
+        engine.state.lock().unwrap().told.clear();
+        host
+    }
+}
+
+fn blocking(registry: &str) -> String {
+    let spec = format!(r#"{{"registrySources": {{"blockedRegistries": ["{registry}"]}}}}"#);
+    format!(
+        r#"{{"apiVersion": "config.openshift.io/v1", "kind": "Image",
+            "metadata": {{"name": "cluster"}}, "spec": {spec}}}"#
+    )
+}
+
+/// A process that finds the bus.
+fn driver(program: &str, host: &Scratch, engine: &Engine) -> Command {
+    let mut command = process(program, host, CONVERGE);
+    let bus = engine.settings.bus.as_ref().unwrap();
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", bus);
+    command
+}
+
+/// Runs the driver, whom nothing befalls; whether it did what was to be done.
+fn run(host: &Scratch, engine: &Engine) -> bool {
+    let this = std::env::current_exe().unwrap();
+    let mut driver = driver(this.to_str().unwrap(), host, engine);
+    driver.env("PATH", NO_JOURNALCTL).status().unwrap().success()
+}
+
+/// The engine was restarted since it was asked last.
+fn is_restarted(engine: &Engine) -> bool {
+    engine.told().iter().any(|told| told == "restart crio.service")
+}
+
+/// Cuts the driver off, starts it again, and asserts that all is then as it should be.
+fn cut_off(engine: &Engine, change: Change, after: &[String], inject: &str) -> Hit {
+    let host = change.before(engine);
+    let mut strace = driver("strace", &host, engine);
+    strace.args(["-E", &format!("PATH={NO_JOURNALCTL}")]);
+    let hit = fate(strace, &[inject, ONE_THREAD]);
+    let what = format!("{change:?} with {inject}: {hit:?}");
+    assert!(run(&host, engine), "{what}");
+    assert_eq!(tree(&host), after, "{what}");
+    assert!(is_restarted(engine), "{what}: {:?}", engine.told());
+    hit
+}
+
+/// Cuts the driver off at every call, one after the other; how often.
+fn everywhere(faults: &[(&str, &str)]) {
+    let changes = [Change::Apply, Change::Heal];
+    let all: Vec<_> = changes
+        .into_iter()
+        .flat_map(|change| {
+            faults.iter().flat_map(move |fault| CALLS.map(|call| (change, fault, call)))
+        })
+        .collect();
+    let hits = with_each(&all, |(change, (fault, more), call)| {
+        let engine = engine();
+        let after = undisturbed(&engine, *change);
+        let is_hit = |n: &usize| {
+            let inject = format!("{call}:{fault}:when={n}{more}");
+            cut_off(&engine, *change, &after, &inject) != Hit::Missed
+        };
+        (1..).take_while(is_hit).count()
+    });
+    let hits: usize = hits.into_iter().sum();
+    println!("  {hits} faults in the driver");
+    assert!(hits > 100, "faults do not reach the driver");
+}
+
+/// The tree after a change that nothing befell.
+fn undisturbed(engine: &Engine, change: Change) -> Vec<String> {
+    let host = change.before(engine);
+    assert!(run(&host, engine));
+    assert!(is_restarted(engine), "{change:?}");
+    tree(&host)
+}
+
+pub fn h1_a_driver_that_crashes_anywhere_is_gone_on_with() {
+    everywhere(&[("signal=SIGKILL", "")]);
+}
+
+/// A disk gets full, or read-only, for as long as the driver runs; the other errors pass.
+pub fn h1_a_driver_that_meets_an_error_anywhere_is_gone_on_with() {
+    let faults =
+        [("error=EIO", ""), ("error=ENOSPC", "+"), ("error=EROFS", "+"), ("error=EACCES", "")];
+    everywhere(&faults);
+}
