@@ -71,6 +71,11 @@ impl Driver<'_> {
             }
             Err(error) => {
                 self.sealed = error.read_only().map(Path::to_owned);
+                let tells = self.memory.phase.change().is_some_and(|change| change.tell.is_some());
+                if tells && matches!(error, ApplyError::Unfinished { .. }) {
+                    // The next start may finish it, and the engine has not heard of it (rule H1).
+                    self.memory.owes_restart = true;
+                }
                 Event::NotChanged(error.to_string())
             }
         }

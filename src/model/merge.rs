@@ -112,6 +112,7 @@ mod tests {
     fn r6_contradictions_are_broken_by_name() {
         assert_eq!(merged(&[&["a", "b"], &["b", "a"]]), ["a", "b"]);
         assert_eq!(merged(&[&["z", "b"], &["b", "z"]]), ["b", "z"]);
+        assert_eq!(merged(&[&["z", "b", "z"]]), ["b", "z"]);
     }
 
     #[test]

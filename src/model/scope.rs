@@ -442,6 +442,9 @@ mod tests {
             assert_eq!(Scope::parse(text), Err(error), "{text:?}");
         }
         assert_eq!(Scope::parse(&"a".repeat(256)), Err(ScopeError::TooLong));
+        let longest = format!("reg.io/{}", "a".repeat(248));
+        assert_eq!(scope(&format!("{longest}:v1")).repository(), longest);
+        assert_eq!(Scope::parse(&format!("{longest}a:v1")), Err(ScopeError::TooLong));
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn runtime(before: &View, after: &View, hides_reloads: Option<&str>) -> (Runtime
             return (RuntimeNeed::None, reason);
         }
         Err(error) => unread(error, after),
-        Ok(_) if says_the_same(&before.registries, &after.registries) => {
+        Ok(before) if after.registries.as_ref().is_ok_and(|after| says_the_same(before, after)) => {
             let reason = "policy.json and certs.d are read at every pull; registries.conf means \
                           the same as before";
             return (RuntimeNeed::None, reason.to_owned());
@@ -159,11 +159,7 @@ fn unread(error: &FileError, after: &View) -> String {
 
 /// Whether an engine that has read both notices no difference. Where entries stand does not
 /// matter, only what they say.
-fn says_the_same(
-    before: &Result<Registries, FileError>,
-    after: &Result<Registries, FileError>,
-) -> bool {
-    let (Ok(before), Ok(after)) = (before, after) else { return before == after };
+fn says_the_same(before: &Registries, after: &Registries) -> bool {
     let search = |registries: &Registries| registries.search().map(|list| list.registries.clone());
     search(before) == search(after)
         && before.short_name_mode() == after.short_name_mode()

@@ -171,3 +171,32 @@ fn read_back(files: &FileSet, bases: &Bases) -> Vec<Finding> {
     };
     registries.chain(policies).map(refused).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r8_what_the_engine_refuses_is_an_error() {
+        let bases = Bases {
+            registries_conf: File::new("/registries.conf", ""),
+            policies: vec![File::new("/policy.json", "")],
+            search_drop_in: "/search.conf".into(),
+            certs_d: "/certs.d".into(),
+            certs: CertsOnHost::default(),
+        };
+        let mut files = FileSet::default();
+        files.insert("/registries.conf", Want::file(""));
+        files.insert("/policy.json", Want::file(policy::DEFAULT_POLICY));
+        files.insert("/search.conf", Want::Base);
+        assert_eq!(read_back(&files, &bases), []);
+        for path in ["/registries.conf", "/policy.json", "/search.conf"] {
+            let mut files = files.clone();
+            files.insert(path, Want::file("["));
+            let findings = read_back(&files, &bases);
+            let [finding] = findings.as_slice() else { panic!("{path}: {findings:?}") };
+            assert_eq!((finding.severity, &*finding.name), (Severity::Error, "EngineRefuses"));
+            assert_eq!(&*finding.origin.object, path);
+        }
+    }
+}

@@ -327,6 +327,7 @@ fn policy_json_values_of_another_type() {
         ("true", "a boolean"),
         ("false", "a boolean"),
         ("-1.5e+3", "a number"),
+        ("2E-3", "a number"),
         ("0", "a number"),
         (r#""x""#, "a string"),
         ("[]", "an array"),

@@ -243,4 +243,6 @@ fn d7_the_digest_is_of_what_is_meant() {
     assert_eq!(digest(&[renamed, annotated]), first);
     assert_ne!(digest(&[image(json!({"blockedRegistries": ["a.io"]}))]), first);
     assert_ne!(digest(&trusting(json!({"a.io": CA}))), digest(&[image(json!({}))]));
+    let search = |list: Value| digest(&[image(json!({"containerRuntimeSearchRegistries": list}))]);
+    assert_ne!(search(json!(["a.io", "b.io"])), search(json!(["b.io", "a.io"])));
 }
