@@ -65,16 +65,19 @@ fn refused(why: &str) -> i32 {
     REFUSED
 }
 
-/// A bus with an engine on it, in a thread of its own.
-fn engine() -> Engine {
+/// Does `work` beside a bus with an engine on it, in a thread of its own: all connections end with it.
+fn with_engine<T>(work: impl FnOnce(&Engine) -> T) -> T {
     let (sender, receiver) = mpsc::channel();
+    let (ending, ended) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         block_on(async {
             sender.send(Engine::new()).unwrap();
-            std::future::pending::<()>().await;
+            let _ = ended.await;
         })
     });
-    receiver.recv().unwrap()
+    let result = work(&receiver.recv().unwrap());
+    drop(ending);
+    result
 }
 
 impl Change {
@@ -146,13 +149,14 @@ fn everywhere(faults: &[(&str, &str)]) {
         })
         .collect();
     let hits = with_each(&all, |(change, (fault, more), call)| {
-        let engine = engine();
-        let after = undisturbed(&engine, *change);
-        let is_hit = |n: &usize| {
-            let inject = format!("{call}:{fault}:when={n}{more}");
-            cut_off(&engine, *change, &after, &inject) != Hit::Missed
-        };
-        (1..).take_while(is_hit).count()
+        with_engine(|engine| {
+            let after = undisturbed(engine, *change);
+            let is_hit = |n: &usize| {
+                let inject = format!("{call}:{fault}:when={n}{more}");
+                cut_off(engine, *change, &after, &inject) != Hit::Missed
+            };
+            (1..).take_while(is_hit).count()
+        })
     });
     let hits: usize = hits.into_iter().sum();
     println!("  {hits} faults in the driver");
