@@ -345,8 +345,8 @@ impl Driver<'_> {
     }
 
     /// Files that the engine has not taken so far are told once more, or go back. That is no verdict on
-    /// them: the next start tries them again.
-    async fn end_telling(&mut self) {
+    /// them: they are tried again at the next start, or after `release`.
+    pub(super) async fn end_telling(&mut self) {
         if !self.is_telling_of_new_files() {
             return;
         }
@@ -355,7 +355,7 @@ impl Driver<'_> {
         if !self.is_telling_of_new_files() {
             return;
         }
-        let why = "the agent was stopped before the engine had taken the files".to_owned();
+        let why = "the agent was to end it before the engine had taken the files".to_owned();
         let action = self.step(Event::NotTold { why, is_passing: false });
         self.remember();
         self.perform(action).await;

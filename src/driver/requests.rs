@@ -156,6 +156,7 @@ impl Driver<'_> {
         self.remember();
         if is_held {
             self.abandon("somebody asked this agent to change nothing").await;
+            self.end_telling().await;
         }
         let message = match (is_held, &self.memory.phase) {
             (false, _) => "released",

@@ -87,8 +87,9 @@ fn r10_the_policy_of_the_command_line_stays_ours_while_the_engine_is_down() {
     assert!(host.text(OWN).contains("a.test"), "{}", host.journal());
 }
 
-#[test]
-fn h10_a_stop_while_a_restart_hangs_undoes_the_change() {
+/// A machine whose engine hangs at its start with `evil.test` in its files, and an agent that has told it so
+/// once in vain.
+fn hanging() -> Host {
     let files = Files::new();
     files.settings("runtime.restart_seconds = 5");
     files.write(
@@ -103,16 +104,39 @@ fn h10_a_stop_while_a_restart_hangs_undoes_the_change() {
     host.documents(&blocking("evil.test"));
     host.until("another try", || host.journal().contains("could not be told"));
     assert_eq!(host.status()["phase"], "Telling");
+    host
+}
+
+/// The old files are back, and all runs.
+#[track_caller]
+fn is_undone(host: &Host) {
+    assert!(host.text(REGISTRIES).contains("a.test"), "{}", host.journal());
+    assert!(host.is_active("crio") && host.is_active("kubelet"), "{}", host.journal());
+}
+
+#[test]
+fn h10_a_stop_while_a_restart_hangs_undoes_the_change() {
+    let host = hanging();
     assert_eq!(host.run(&["image-config-agent", "revert"]).code, 1);
     assert_eq!(host.condition("Held").0, "False", "a revert that is refused holds nothing");
     host.systemctl("stop", "image-config-agent");
     assert_eq!(host.property("image-config-agent", "Result"), "success", "{}", host.journal());
-    assert!(host.text(REGISTRIES).contains("a.test"), "{}", host.journal());
-    assert!(host.is_active("crio") && host.is_active("kubelet"), "{}", host.journal());
+    is_undone(&host);
     // That was no verdict: it is tried again, and then there is one.
     host.systemctl("start", "image-config-agent");
     host.until_condition("Degraded", "True", "RolledBack");
     assert!(host.journal().matches("a change begins").count() > 2);
+}
+
+#[test]
+fn x3_a_hold_while_a_restart_hangs_undoes_the_change() {
+    let host = hanging();
+    host.ok(&["image-config-agent", "hold"]);
+    is_undone(&host);
+    host.until_condition("Applied", "False", "Held");
+    // That was no verdict either.
+    host.ok(&["image-config-agent", "release"]);
+    host.until_condition("Degraded", "True", "RolledBack");
 }
 
 /// A stop while somebody else has stopped the engine: there is nobody to be told.
