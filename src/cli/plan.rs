@@ -71,13 +71,13 @@ fn print(proposal: &Proposal, settings: &Settings, said: &Said) -> anyhow::Resul
         return output::print("nothing to do: this host is as the documents want it\n");
     }
     let Said { impact, forecast, .. } = said;
-    let yes = |is| if is { "yes" } else { "no" };
     let line = |what: &str, needs: &str, why: &str, will: &str, because: &str| {
-        output::print(&format!("{what}: needs {needs} ({why}), will be: {will} ({because})\n"))
+        output::print(&format!("{what}: {needs} ({why}), will be: {will} ({because})\n"))
     };
     let (needs, will) = (needed(impact.runtime), told(forecast.runtime));
     line("runtime", needs, &impact.runtime_reason, will, &forecast.runtime_reason)?;
-    let (needs, will) = (yes(impact.drain.needed), yes(forecast.drain));
+    let needs = if impact.drain.needed { "needed" } else { "not needed" };
+    let will = if forecast.drain { "yes" } else { "no" };
     line("drain", needs, &impact.drain.reason, will, &forecast.drain_reason)?;
     let digest = &proposal.documents.digests.configuration;
     output::print(&format!("guard: {}\ndigest: {digest}\n", guard(settings, proposal.guarded)))
@@ -85,9 +85,9 @@ fn print(proposal: &Proposal, settings: &Settings, said: &Said) -> anyhow::Resul
 
 fn needed(need: RuntimeNeed) -> &'static str {
     match need {
-        RuntimeNeed::None => "none",
-        RuntimeNeed::Reload => "reload",
-        RuntimeNeed::Restart => "restart",
+        RuntimeNeed::None => "needs none",
+        RuntimeNeed::Reload => "needs reload",
+        RuntimeNeed::Restart => "needs restart",
     }
 }
 

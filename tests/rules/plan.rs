@@ -126,7 +126,7 @@ fn h3_the_text_says_both_with_reasons() {
     let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
     let docs = host.docs();
     let run = host.run(&["plan", "-f", docs.to_str().unwrap()]).exits(2);
-    for part in ["runtime: needs reload (", "drain: needs yes (", "\ndigest: "] {
+    for part in ["runtime: needs reload (", "drain: needed (", "\ndigest: "] {
         assert!(run.out.contains(part), "{part}: {}", run.out);
     }
     assert!(run.out.contains("+++ ") && run.out.contains("+  blocked = true"), "{}", run.out);
@@ -153,7 +153,7 @@ fn plans(host: &Host, set: &[&str]) -> (String, Value) {
 fn forecasts(host: &Host, set: &[&str], what: &str, needs: &str, will: &str) {
     let (text, json) = plans(host, set);
     let line = text.lines().find(|line| line.starts_with(what)).unwrap();
-    assert!(line.starts_with(&format!("{what}: needs {needs} (")), "{line}");
+    assert!(line.starts_with(&format!("{what}: {needs} (")), "{line}");
     assert!(line.ends_with(&format!("), will be: {will}")), "{line}");
     let reason = match what {
         "runtime" => json["runtimeReason"].clone(),
@@ -176,20 +176,20 @@ fn h3_what_the_engine_will_be_told() {
         for (action, told) in ["restart", "reload", "auto"].into_iter().zip(expected) {
             let set = format!("runtime.action={action}");
             let will = format!("{told} (runtime.action = {action})");
-            forecasts(&host, &[managed, &set], "runtime", needs, &will);
+            forecasts(&host, &[managed, &set], "runtime", &format!("needs {needs}"), &will);
         }
     };
     told(image(json!({"allowedRegistries": ["a.io"]})), "none", ["restart", "reload", "none"]);
     told(image(json!({"blockedRegistries": ["a.io"]})), "reload", ["restart", "reload", "reload"]);
     // Of CAs alone the engine is told nothing, under any setting.
     let host = Host::with(&trusting(json!({"a.io": CA})));
-    forecasts(&host, &[managed], "runtime", "none", "none (no pull notices it)");
+    forecasts(&host, &[managed], "runtime", "needs none", "none (no pull notices it)");
     // For another root than `/` there is no engine to be told.
     let host = Host::with(&sources(json!({"blockedRegistries": ["a.io"]})));
-    forecasts(&host, &[], "runtime", "reload", "none (runtime.manager = none)");
+    forecasts(&host, &[], "runtime", "needs reload", "none (runtime.manager = none)");
     host.write("/etc/containers/registries.conf.d/50-broken.conf", "[");
     let later = "restart once the engine can read its files (runtime.action = restart)";
-    forecasts(&host, &[managed], "runtime", "reload", later);
+    forecasts(&host, &[managed], "runtime", "needs reload", later);
 }
 
 #[test]
@@ -202,15 +202,21 @@ fn h3_whether_the_node_will_be_drained() {
         ("node.drain=always", "yes (node.drain = always)"),
         ("node.drain=never", "no (node.drain = never)"),
     ] {
-        forecasts(&host, &with(set), "drain", "yes", will);
+        forecasts(&host, &with(set), "drain", "needed", will);
     }
-    forecasts(&host, &node[..1], "drain", "yes", "no (this host is no node of a cluster)");
-    forecasts(&host, &node[1..], "drain", "yes", "no (runtime.manager = none)");
+    forecasts(&host, &node[..1], "drain", "needed", "no (this host is no node of a cluster)");
+    forecasts(&host, &node[1..], "drain", "needed", "no (runtime.manager = none)");
     let host = Host::with(&sources(json!({"containerRuntimeSearchRegistries": ["a.io"]})));
-    forecasts(&host, &with("node.drain=auto"), "drain", "no", "no (node.drain = auto)");
-    forecasts(&host, &with("node.drain=always"), "drain", "no", "yes (node.drain = always)");
+    forecasts(&host, &with("node.drain=auto"), "drain", "not needed", "no (node.drain = auto)");
+    forecasts(
+        &host,
+        &with("node.drain=always"),
+        "drain",
+        "not needed",
+        "yes (node.drain = always)",
+    );
     let host = Host::with(&trusting(json!({"a.io": CA})));
-    forecasts(&host, &with("node.drain=always"), "drain", "no", "no (it disturbs nobody)");
+    forecasts(&host, &with("node.drain=always"), "drain", "not needed", "no (it disturbs nobody)");
 }
 
 fn mirrored(mirrors: &[&str]) -> Value {
