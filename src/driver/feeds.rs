@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Url;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::watch::Wake;
@@ -82,7 +82,12 @@ enum From {
         has_given: bool,
     },
     /// A task that follows it over the network, and one that wakes the driver.
-    Task { readings: watch::Receiver<Reading>, tasks: [JoinHandle<()>; 2] },
+    Task {
+        readings: watch::Receiver<Reading>,
+        tasks: [JoinHandle<()>; 2],
+        /// Ends a wait between two questions.
+        again: Arc<Notify>,
+    },
 }
 
 impl Drop for From {
@@ -167,13 +172,13 @@ impl Of {
             Self::Files(_) => Ok(From::Files { reading: first, has_given: false }),
             Self::Kube(options) => {
                 let root = root.path().to_owned();
-                Ok(From::task(first, waking, |out| kube::follow(options, root, out)))
+                Ok(From::task(first, waking, |out, _| kube::follow(options, root, out)))
             }
             Self::Endpoint(asked) => {
                 let Asked { endpoint, url, judging } = *asked;
-                Ok(From::task(first, waking, |out| {
+                Ok(From::task(first, waking, |out, again| {
                     let kept = kept.unwrap_or_default();
-                    http::follow(endpoint, url, store, kept, judging.judge(), out)
+                    http::follow(endpoint, url, store, kept, judging.judge(), out, again)
                 }))
             }
         }
@@ -186,14 +191,16 @@ impl From {
     fn task<F: Future<Output = ()> + Send + 'static>(
         first: Reading,
         waking: &UnboundedSender<Wake>,
-        follow: impl FnOnce(watch::Sender<Reading>) -> F,
+        follow: impl FnOnce(watch::Sender<Reading>, Arc<Notify>) -> F,
     ) -> Self {
         let (sender, readings) = watch::channel(first);
         let (mut news, waking) = (readings.clone(), waking.clone());
         let wake = async move {
             while news.changed().await.is_ok() && waking.send(Wake::Source).is_ok() {}
         };
-        Self::Task { readings, tasks: [tokio::spawn(follow(sender)), tokio::spawn(wake)] }
+        let again = Arc::new(Notify::new());
+        let tasks = [tokio::spawn(follow(sender, Arc::clone(&again))), tokio::spawn(wake)];
+        Self::Task { readings, tasks, again }
     }
 }
 
@@ -273,6 +280,15 @@ impl Feeds {
             feed.is_from = None;
         }
         Store::open(root.path(), name.word())?.reset()
+    }
+
+    /// Has an endpoint asked at once, whatever it waits for.
+    pub(super) fn ask_again(&self) {
+        for feed in &self.feeds {
+            if let Some(From::Task { again, .. }) = &feed.is_from {
+                again.notify_one();
+            }
+        }
     }
 
     /// When a source will have given nothing for so long that a lower one takes its place.

@@ -24,6 +24,11 @@ const TYPED: Asking = Asking { accepts_lock_out: false, is_typed: true, is_retry
 impl Driver<'_> {
     /// Does what is asked for, as far as it goes without waiting.
     pub async fn answer(&mut self, request: Request) -> Answer {
+        if matches!(request, Request::Apply { .. } | Request::Retry)
+            && let Source::Feeds(feeds) = &self.source
+        {
+            feeds.ask_again();
+        }
         tracing::info!(request = request.word(), "a request");
         let result = match request {
             Request::Apply { accept_lockout, retry } => {
@@ -281,6 +286,7 @@ impl Driver<'_> {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            host: self.settings.node_name(),
             written: now,
             phase: self.memory.phase.name().to_owned(),
             observed: self.observed.clone(),

@@ -101,7 +101,8 @@ fn check_kind(response: &Response) -> Result<(), HttpError> {
     let is_fit = media.is_empty()
         || media.contains("json")
         || media.contains("yaml")
-        || ["text/plain", "application/octet-stream"].contains(&media.as_str());
+        || ["text/plain", "application/octet-stream", "binary/octet-stream"]
+            .contains(&media.as_str());
     if !is_fit {
         let message = format!("the answer is of the type {media:?}, neither YAML nor JSON");
         return Err(HttpError::new("WrongContentType", message));

@@ -182,6 +182,7 @@ pub(super) mod tests {
             format: FORMAT,
             version: "1.2.3".to_owned(),
             pid: 1,
+            host: "a".to_owned(),
             written: Timestamp::UNIX_EPOCH,
             phase: "Idle".to_owned(),
             observed: Some(config("a")),

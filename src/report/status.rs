@@ -26,6 +26,9 @@ pub struct Status {
     pub version: String,
     /// The process that wrote it.
     pub pid: u32,
+    /// The host's name, as `{node}` in a URL stands for it.
+    #[serde(default)]
+    pub host: String,
     /// When it was written.
     pub written: Timestamp,
     /// What is being done: `Idle`, or the step of a change.

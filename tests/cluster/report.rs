@@ -139,6 +139,7 @@ fn status(applied: &str) -> Status {
         format: 1,
         version: "1.2.3".to_owned(),
         pid: 1,
+        host: "a".to_owned(),
         written: Timestamp::now(),
         phase: "Idle".to_owned(),
         observed: Some(digests("b")),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::server::{Request, answer, status};
+use crate::server::{Request, Server, answer, status};
 use crate::serving::blocking;
 use crate::world::World;
 
@@ -265,4 +265,15 @@ fn d5_packed_answers_are_unpacked() {
     world.server.says(answer("Content-Encoding: zstd\r\n", packed));
     world.serving.blocks("b.io");
     assert!(world.server.requests()[0].header("accept-encoding").unwrap().contains("zstd"));
+}
+
+/// Whoever is on the host need not wait for the next turn.
+#[test]
+fn h13_apply_and_retry_have_the_endpoint_asked_at_once() {
+    let world = World::with(Server::plain(), &["endpoint.poll_seconds=3600".into()]);
+    for (command, registry) in [("apply", "b.io"), ("retry", "c.io")] {
+        world.server.says(answer("", blocking(registry).to_string()));
+        world.serving.ask(command).exits(0);
+        world.serving.blocks(registry);
+    }
 }

@@ -38,6 +38,7 @@ fn h13_what_is_newest_is_sent_after_each_change_and_now_and_then() {
     says("a.io");
     let (request, _) = last(&server).unwrap();
     assert_eq!((request.method.as_str(), request.path.as_str()), ("PUT", "/reports/n1.json"));
+    assert_eq!(last(&server).unwrap().1["host"], "n1");
     serving.host.documents(&[blocking("b.io")]);
     serving.blocks("b.io");
     serving.converges();

@@ -37,6 +37,13 @@ impl Signer {
         fs::read_to_string(self.dir.path().join("bundle.minisig")).unwrap()
     }
 
+    /// In the format of before minisign 0.10.
+    fn signs_as_of_old(&self, bytes: &str) -> String {
+        fs::write(self.dir.path().join("bundle"), bytes).unwrap();
+        self.minisign(&["-S", "-l", "-W", "-s", "key", "-m", "bundle"]);
+        fs::read_to_string(self.dir.path().join("bundle.minisig")).unwrap()
+    }
+
     fn public(&self) -> String {
         fs::read_to_string(self.dir.path().join("key.pub")).unwrap()
     }
@@ -130,8 +137,25 @@ fn e2_unsigned_altered_and_foreign_bundles_are_refused() {
         signed.serving.ask("status").out.contains("not among endpoint.public_keys")
     });
     signed.is_refused("BundleAltered");
+    let signature = signed.signer.signs_as_of_old(&bundle(json!(9), "b.io"));
+    give(&signed.server, bundle(json!(9), "b.io"), Some(signature));
+    signed.serving.until("the reason", || signed.serving.ask("status").out.contains("with -H"));
     signed.gives(bundle(json!(10), "b.io"));
     signed.serving.blocks("b.io");
+}
+
+/// As a store answers that does not say what is missing.
+#[test]
+fn e2_a_signature_that_cannot_be_had_is_what_is_said() {
+    let signed = Signed::new();
+    let new = bundle(json!(8), "b.io");
+    signed.server.does(move |request, out| match request.path.contains("minisig") {
+        true => out.write_all(&status("403 Forbidden", "")),
+        false => out.write_all(&answer("", &new)),
+    });
+    signed.serving.until_condition("SourceReady", "False", "AccessRefused");
+    let said = signed.serving.ask("status").out;
+    assert!(said.contains("the signature beside the bundle: "), "{said}");
 }
 
 #[test]

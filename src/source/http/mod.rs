@@ -4,12 +4,13 @@
 mod proof;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use reqwest::{Method, Url};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::file::read_regular;
 use super::store::{Kept, Notes, Store};
@@ -61,7 +62,8 @@ struct Bundle {
     validators: BTreeMap<String, String>,
 }
 
-/// Follows an endpoint at `url` for ever. `kept` is what `store` holds, which `out` has been told.
+/// Follows an endpoint at `url` for ever. `kept` is what `store` holds, which `out` has been told; `again`
+/// ends a wait.
 pub async fn follow(
     endpoint: Endpoint,
     url: Url,
@@ -69,6 +71,7 @@ pub async fn follow(
     kept: Kept,
     judge: Judge,
     out: watch::Sender<Reading>,
+    again: Arc<Notify>,
 ) {
     let client = Client::new(endpoint.server.clone(), url, Redirects::Followed);
     let mut follower = Follower { endpoint, client, store, kept, judge };
@@ -93,7 +96,10 @@ pub async fn follow(
                 pause
             }
         };
-        tokio::time::sleep(jittered(pause)).await;
+        tokio::select! {
+            () = tokio::time::sleep(jittered(pause)) => {}
+            () = again.notified() => {}
+        }
     }
 }
 
@@ -209,7 +215,10 @@ impl Follower {
             Ok((Answer::Unchanged, _)) => {
                 Err(Trouble::silence("AnswerUnexpected", "the signature has no bytes").into())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                let message = format!("the signature beside the bundle: {}", error.message);
+                Err(HttpError { message, ..error }.into())
+            }
         }
     }
 

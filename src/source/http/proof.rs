@@ -41,6 +41,9 @@ impl Keys {
             match key.verify(bytes, &signature, false) {
                 Ok(()) => return Ok(name),
                 Err(Error::UnexpectedKeyId) => {}
+                Err(Error::UnexpectedAlgorithm | Error::UnsupportedLegacyMode) => {
+                    why = altered("is signed in the legacy format of minisign: sign it with -H");
+                }
                 Err(_) => why = altered("is not what was signed"),
             }
         }
