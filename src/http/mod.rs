@@ -106,6 +106,23 @@ impl Client {
     }
 
     fn build(&self, credentials: &Credentials) -> Result<reqwest::Client, HttpError> {
+        let built = match self.builder(credentials)?.build() {
+            // A host that trusts no CA at all can do without TLS.
+            Err(_) if self.url.scheme() == "http" => {
+                self.builder(credentials)?.tls_certs_only([]).build()
+            }
+            built => built,
+        };
+        built.map_err(|error| {
+            let message = format!(
+                "no client can be made of the CAs and the client certificate with its key: {}",
+                in_words(&error)
+            );
+            HttpError::new("CredentialsUnusable", message)
+        })
+    }
+
+    fn builder(&self, credentials: &Credentials) -> Result<reqwest::ClientBuilder, HttpError> {
         // Whoever installed one before has chosen; there is but one in this program.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -123,13 +140,7 @@ impl Client {
         if let Some(socket) = &self.server.socket {
             builder = builder.unix_socket(socket.as_path());
         }
-        builder.build().map_err(|error| {
-            let message = format!(
-                "no client can be made of the CAs and the client certificate with its key: {}",
-                in_words(&error)
-            );
-            HttpError::new("CredentialsUnusable", message)
-        })
+        Ok(builder)
     }
 }
 

@@ -127,3 +127,16 @@ fn d5_the_cas_of_the_system_are_trusted_and_read_anew_after_a_failure() {
     serving.blocks("a.io");
     serving.until_condition("SourceReady", "True", "AsExpected");
 }
+
+/// As on a minimal host, which has no CA of any kind.
+#[test]
+fn d5_plain_http_needs_no_ca() {
+    let server = Server::plain();
+    server.says(answer("", blocking("a.io").to_string()));
+    let url = format!("endpoint.url={}", server.url("/bundle"));
+    let settings = set(&[url, "endpoint.allow_http=true".into()]);
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let none = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
+    let serving = Serving::with_environment(Host::new(), &settings, &none);
+    serving.blocks("a.io");
+}
