@@ -82,6 +82,15 @@ fn document_refused(document: &Value, expected: Expected<'_>) {
     documents_refused(std::slice::from_ref(document), &[expected]);
 }
 
+/// What a finding shows of a value of the wrong type: what fits a line.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Array(_) | Value::Object(_) => "-".to_owned(),
+        scalar => scalar.to_string(),
+    }
+}
+
 #[track_caller]
 fn documents_refused(documents: &[Value], expected: &[Expected<'_>]) {
     // All commands read documents alike: the tests of whole files ask every one.
@@ -118,10 +127,10 @@ fn all_mistakes_are_said_at_once() {
         &[
             ["InvalidValue", image, "spec.imageStreamImportMode", "Sometimes"],
             ["InvalidEntry", image, &allowed, "https://reg.io"],
-            ["WrongType", image, &number, "-"],
+            ["WrongType", image, &number, "5"],
             ["InvalidEntry", image, &blocked, ""],
             ["InvalidEntry", image, &slash, "reg.io/"],
-            ["WrongType", image, &insecure, "-"],
+            ["WrongType", image, &insecure, "reg.io"],
             ["EmptySearchList", image, &search, "-"],
             ["InvalidEntry", set, "spec.imageDigestMirrors[0].source", "a.io:b"],
             ["InvalidEntry", set, "spec.imageDigestMirrors[0].mirrors[0]", "*.io"],

@@ -13,7 +13,7 @@ use image_config_agent::model::{ClusterConfig, Finding, Lookup, Meaning, Referen
 use image_config_agent::plan::{View, impact, overrides};
 use image_config_agent::render::{self, Bases, CertsOnHost, FileSet, Want};
 use proptest::prelude::*;
-use support::{config, host_base, reference};
+use support::{config, host_base, reference, search_list};
 
 fn bases(registries: &str, policy: &str) -> Bases {
     Bases {
@@ -31,7 +31,8 @@ fn engine(files: &FileSet, bases: &Bases) -> (Registries, Policy) {
         Some(Want::File { bytes, .. }) => File::new(&base.path, bytes.clone()),
         _ => base.clone(),
     };
-    let registries = Registries::parse(&read(&bases.registries_conf), &[]).unwrap();
+    let search = read(&File::absent(&bases.search_drop_in));
+    let registries = Registries::parse(&read(&bases.registries_conf), &[search]).unwrap();
     let policy = Policy::parse(&read(&bases.policies[0])).unwrap();
     (registries, policy)
 }
@@ -128,6 +129,25 @@ proptest! {
                 prop_assert!(source.blocked || !before.is_blocked(name), "contacts {} in spite of the base", source.reference);
             }
         }
+    }
+
+    /// R1: short names are looked for where the documents say; where they say nothing, in the host's
+    /// own list.
+    #[test]
+    fn r1_short_names_are_searched_as_documents_or_host_say(
+        config in config(),
+        search in search_list(),
+        base in host_base(),
+    ) {
+        let (meaning, _) = Meaning::of(&ClusterConfig { search: search.clone(), ..config });
+        let bases = bases(&base.registries, &base.policy);
+        let rendered = render::render(&meaning, &bases);
+        prop_assume!(!is_inexpressible(&rendered.findings));
+        let (registries, _) = engine(&rendered.files, &bases);
+        let listed: Option<Vec<String>> =
+            search.map(|list| list.iter().map(|entry| entry.scope.to_string()).collect());
+        let expected = listed.unwrap_or_else(|| vec!["docker.io".to_owned()]);
+        prop_assert_eq!(&registries.search().unwrap().registries, &expected);
     }
 
     /// R4: a drop-in that is not ours makes the files weaker only where a finding says so.

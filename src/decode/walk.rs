@@ -179,13 +179,24 @@ impl<'a> Walk<'a> {
             Value::Array(_) => "a list",
             Value::Object(_) => "an object",
         };
-        let finding = Finding::new(
+        let mut finding = Finding::new(
             Severity::Error,
             "WrongType",
             self.origin(path),
             format!("this is {found} where {expected} belongs."),
             format!("Write {expected}; quote what YAML would take for something else."),
         );
+        finding.value = in_one_line(value);
         self.push(finding);
+    }
+}
+
+/// A value that fits a line. Keys are never one line, and must not be shown.
+fn in_one_line(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(value) => Some(value.to_string()),
+        Value::String(text) => (!text.contains('\n')).then(|| text.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
 
 use super::control::{self, Asked};
 use super::engine::{EngineWatch, runtime_of};
@@ -67,10 +67,9 @@ pub fn run(service: &Service<'_>) -> Result<(), ServiceError> {
 
 async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     let settings = (service.settings)()?;
-    let (waking, mut wakes) = mpsc::unbounded_channel();
+    let (waking, wakes) = mpsc::unbounded_channel();
     let source = service.source(&settings, &waking, None);
-    let mut signals =
-        Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
+    let signals = Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
     let mut driver = Driver::open(service.root, settings, source, PATIENCE)?;
     driver.begin_to_serve();
     match driver.recovery() {
@@ -78,48 +77,27 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         Recovery::Finished => tracing::warn!("an interrupted change was finished first"),
         Recovery::Undone => tracing::warn!("an interrupted change was undone first"),
     }
-    let listener = control::listen(service.root)
+    let asked = take_requests(service.root)
         .map_err(|error| ServiceError::System("open the control socket", error))?;
-    let (asking, mut asked) = mpsc::channel(8);
-    tokio::spawn(control::serve(listener, asking));
-    let mut watches = Watching {
-        files: Watches::new(&waking)?,
-        engine: EngineWatch::default(),
-        waking: waking.clone(),
-    };
-    let mut reports = Reports::default();
-    driver.watch(&mut watches);
-    reports.follow(&mut driver);
-    let mut served = Served::default();
-    driver.serve(&mut served).await;
+    let mut around = Around::new(&waking)?;
+    around.follow(&mut driver).await;
     notify(&[NotifyState::Ready]);
     driver.resume().await;
-    let mut times = Times::new();
-    loop {
-        let occasion = tokio::select! {
-            occasion = signals.next() => occasion,
-            Some(wake) = wakes.recv() => Occasion::Wake(wake),
-            Some(request) = asked.recv() => Occasion::Asked(request),
-            () = sleep(times.next(driver.due)) => Occasion::Time,
-            () = driver.vitals.nudged() => Occasion::Nudge,
-            retry = reports.news() => retry.map_or(Occasion::Nudge, Occasion::Retry),
-        };
+    let mut inbox = Inbox { signals, wakes, asked, times: Times::new() };
+    while let Some(occasion) = inbox.next(&mut driver, &mut around.reports).await {
         match occasion {
-            Occasion::Stop => break,
-            Occasion::Reload => reload(service, &mut driver, &mut times, &waking),
-            Occasion::Look => times.look = Instant::now(),
-            Occasion::Wake(wake) => times.wake(wake, &driver.settings),
+            Occasion::Reload => reload(service, &mut driver, &mut inbox.times, &waking),
+            Occasion::Look => inbox.times.look = Instant::now(),
+            Occasion::Wake(wake) => inbox.times.wake(wake, &driver.settings),
             Occasion::Asked((request, answer)) => {
                 // A client that has gone wants no answer.
                 let _ = answer.send(driver.answer(request).await);
             }
-            Occasion::Time => driver.work(&mut times).await,
+            Occasion::Time => driver.work(&mut inbox.times).await,
             Occasion::Nudge => {}
             Occasion::Retry(name) => driver.retry_for(name).await,
         }
-        driver.watch(&mut watches);
-        driver.serve(&mut served).await;
-        reports.follow(&mut driver);
+        around.follow(&mut driver).await;
         driver.beat();
         if driver.is_to_start_anew() {
             break;
@@ -129,8 +107,16 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     tracing::info!(phase = driver.memory.phase.name(), "stopping");
     driver.stop().await;
     drop(driver);
-    reports.end().await;
+    around.reports.end().await;
     Ok(())
+}
+
+/// What is asked over the control socket, from now on.
+fn take_requests(root: &Root) -> io::Result<Receiver<Asked>> {
+    let listener = control::listen(root)?;
+    let (asking, asked) = mpsc::channel(8);
+    tokio::spawn(control::serve(listener, asking));
+    Ok(asked)
 }
 
 impl Service<'_> {
@@ -181,12 +167,6 @@ fn reload(
 }
 
 impl Driver<'_> {
-    /// Watches what matters now.
-    fn watch(&self, watches: &mut Watching) {
-        watches.files.follow(&self.source_paths(), self.root.path(), &self.host_paths());
-        watches.engine.follow(self.runtime.as_ref(), &watches.waking);
-    }
-
     /// Whether another process could write what this one cannot: its directory was made too late for
     /// this one. Never in the middle of a change.
     fn is_to_start_anew(&mut self) -> bool {
@@ -200,18 +180,6 @@ impl Driver<'_> {
             );
         }
         is_to
-    }
-
-    /// Serves metrics as the settings say; where that fails the status says so.
-    async fn serve(&mut self, served: &mut Served) {
-        let listen = self.settings.metrics_listen.as_ref();
-        let onlooker = || self.vitals.onlooker(self.statuses.subscribe());
-        let unserved = served.follow(self.root, listen, onlooker).await;
-        if unserved != self.unserved {
-            self.unserved = unserved;
-            self.unserved.iter().for_each(|finding| tracing::warn!("{finding}"));
-            self.report();
-        }
     }
 
     /// Does what is due.
@@ -257,9 +225,8 @@ impl Driver<'_> {
     }
 }
 
-/// What ended a wait.
+/// What ended a wait, but a stop.
 enum Occasion {
-    Stop,
     Reload,
     Look,
     Wake(Wake),
@@ -287,20 +254,79 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Occasion {
+    /// What the next one asks for; none where it ends the service.
+    async fn next(&mut self) -> Option<Occasion> {
         tokio::select! {
-            _ = self.terminate.recv() => Occasion::Stop,
-            _ = self.interrupt.recv() => Occasion::Stop,
-            _ = self.hangup.recv() => Occasion::Reload,
-            _ = self.user.recv() => Occasion::Look,
+            _ = self.terminate.recv() => None,
+            _ = self.interrupt.recv() => None,
+            _ = self.hangup.recv() => Some(Occasion::Reload),
+            _ = self.user.recv() => Some(Occasion::Look),
         }
     }
 }
 
-struct Watching {
+/// All that the loop waits for.
+struct Inbox {
+    signals: Signals,
+    wakes: UnboundedReceiver<Wake>,
+    asked: Receiver<Asked>,
+    times: Times,
+}
+
+impl Inbox {
+    /// The next occasion; none when the service is to stop.
+    async fn next(&mut self, driver: &mut Driver<'_>, reports: &mut Reports) -> Option<Occasion> {
+        let occasion = tokio::select! {
+            signal = self.signals.next() => return signal,
+            Some(wake) = self.wakes.recv() => Occasion::Wake(wake),
+            Some(request) = self.asked.recv() => Occasion::Asked(request),
+            () = sleep(self.times.next(driver.due)) => Occasion::Time,
+            () = driver.vitals.nudged() => Occasion::Nudge,
+            retry = reports.news() => retry.map_or(Occasion::Nudge, Occasion::Retry),
+        };
+        Some(occasion)
+    }
+}
+
+/// What goes on beside the loop, and follows what the driver knows and its settings say.
+struct Around {
     files: Watches,
     engine: EngineWatch,
     waking: UnboundedSender<Wake>,
+    served: Served,
+    reports: Reports,
+}
+
+impl Around {
+    fn new(waking: &UnboundedSender<Wake>) -> Result<Self, notify::Error> {
+        Ok(Self {
+            files: Watches::new(waking)?,
+            engine: EngineWatch::default(),
+            waking: waking.clone(),
+            served: Served::default(),
+            reports: Reports::default(),
+        })
+    }
+
+    /// Watches what matters now, and serves and reports as the settings say.
+    async fn follow(&mut self, driver: &mut Driver<'_>) {
+        self.files.follow(&driver.source_paths(), driver.root.path(), &driver.host_paths());
+        self.engine.follow(driver.runtime.as_ref(), &self.waking);
+        self.serve(driver).await;
+        self.reports.follow(driver);
+    }
+
+    /// Serves metrics; where that fails the status says so.
+    async fn serve(&mut self, driver: &mut Driver<'_>) {
+        let listen = driver.settings.metrics_listen.as_ref();
+        let onlooker = || driver.vitals.onlooker(driver.statuses.subscribe());
+        let unserved = self.served.follow(driver.root, listen, onlooker).await;
+        if unserved != driver.unserved {
+            driver.unserved = unserved;
+            driver.unserved.iter().for_each(|finding| tracing::warn!("{finding}"));
+            driver.report();
+        }
+    }
 }
 
 /// When what is due.

@@ -226,7 +226,8 @@ impl Advice<'_> {
             if PUBLIC.contains(&entry.scope.as_str()) {
                 let why = "short names are searched in a public registry: anybody could own the \
                            name there, and it may want credentials.";
-                let fix = "Use full names for images of public registries.";
+                let fix = "Use full names for images of public registries, or put the registry's \
+                           credentials into the global pull secret.";
                 self.push(Severity::Warning, "PublicSearchRegistry", at(entry), why, fix);
             }
             if self.lookup.said(entry.scope.as_str()).is_blocked_place() {

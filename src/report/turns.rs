@@ -78,19 +78,8 @@ fn severity(condition: &Condition, is_idle: bool) -> Severity {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-
-    fn condition(kind: &str, status: Truth, reason: &str, message: &str) -> Condition {
-        Condition {
-            kind: kind.to_owned(),
-            status,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            last_transition_time: Timestamp::UNIX_EPOCH,
-        }
-    }
+    use crate::report::node_status::tests::condition;
 
     fn lines(before: &[Condition], now: &[Condition], is_idle: bool) -> Vec<String> {
         let line = |turn: Turn| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::agent::{image, image_spec};
-use super::{document_refused, documents_refused};
+use super::{document_refused, documents_refused, shown};
 
 const LISTS: [&str; 3] = ["allowedRegistries", "blockedRegistries", "insecureRegistries"];
 const SEARCH: &str = "containerRuntimeSearchRegistries";
@@ -132,10 +132,12 @@ fn wrong_types_everywhere() {
     for (pointer, value, field) in fields {
         let mut document = image_spec(json!({"registrySources": {}}));
         let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let item = value.as_array().filter(|_| field.ends_with(']')).and_then(|items| items.first());
+        let shown = shown(item.unwrap_or(&value));
         document.pointer_mut(parent).unwrap()[name] = value;
         let is_whole = field.starts_with("spec") || field.starts_with("status");
         let field = if is_whole { field.to_owned() } else { format!("{sources}.{field}") };
-        document_refused(&document, ["WrongType", "Image/cluster", &field, "-"]);
+        document_refused(&document, ["WrongType", "Image/cluster", &field, &shown]);
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::agent::{icsp, idms, itms};
-use super::{document_refused, documents_refused};
+use super::{document_refused, documents_refused, shown};
 
 type Make = fn(&str, Value) -> Value;
 
@@ -38,13 +38,13 @@ fn sources_and_mirrors_that_are_no_repository() {
 #[test]
 fn wrong_types() {
     for (make, object, list) in KINDS {
-        for (entry, field) in [
-            (json!("s.io"), ""),
-            (json!({"source": "s.io", "mirrors": "m.io"}), ".mirrors"),
-            (json!({"source": "s.io", "mirrors": [5]}), ".mirrors[0]"),
+        for (entry, field, shown) in [
+            (json!("s.io"), "", "s.io"),
+            (json!({"source": "s.io", "mirrors": "m.io"}), ".mirrors", "m.io"),
+            (json!({"source": "s.io", "mirrors": [5]}), ".mirrors[0]", "5"),
         ] {
             let field = format!("spec.{list}[0]{field}");
-            document_refused(&make("m", entry), ["WrongType", object, &field, "-"]);
+            document_refused(&make("m", entry), ["WrongType", object, &field, shown]);
         }
         let mut document = make("m", json!({}));
         document["spec"][list] = json!({"source": "s.io"});
@@ -105,8 +105,8 @@ fn d3_mirror_sets_without_a_name() {
             set
         };
         for wrong in [json!(5), json!(["a"]), json!({}), json!(true)] {
-            let expected = ["WrongType", nameless.as_str(), "metadata.name", "-"];
-            document_refused(&named(wrong), expected);
+            let expected = ["WrongType", nameless.as_str(), "metadata.name", &shown(&wrong)];
+            document_refused(&named(wrong.clone()), expected);
         }
         let expected = ["NoName", nameless.as_str(), "metadata.name", "-"];
         document_refused(&named(json!(null)), expected);

@@ -58,6 +58,14 @@ fn values_that_are_no_certificate() {
     }
 }
 
+/// A key is more than a line, and so it is not shown.
+#[test]
+fn a_key_in_the_place_of_all_data() {
+    let [image, mut map] = trusting(json!({}));
+    map["data"] = json!("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    documents_refused(&[image, map], &[["WrongType", OBJECT, "data", "-"]]);
+}
+
 #[test]
 fn key_and_value_are_judged_both() {
     let documents = trusting(json!({"../x": "none", "a.io": CA}));

@@ -29,7 +29,7 @@ struct Case {
     labels: fn() -> Value,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         alert: "ImageConfigAgentDown",
         series: r#"up{job="image-config-agent/image-config-agent",node="n1"}"#,
@@ -71,6 +71,15 @@ const CASES: [Case; 5] = [
         ill: "0+1x300",
         minutes: [5, 90],
         labels: || json!({"node": "n1"}),
+    },
+    Case {
+        alert: "ImageConfigUnreported",
+        series: r#"image_config_agent_report_failing{to="cluster",node="n1"}"#,
+        // An API server is away for a while.
+        well: "0x60 1x20 0x220",
+        ill: "1x300",
+        minutes: [29, 31],
+        labels: || json!({"to": "cluster", "node": "n1"}),
     },
 ];
 

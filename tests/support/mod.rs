@@ -81,6 +81,13 @@ pub fn config() -> impl Strategy<Value = ClusterConfig> {
     )
 }
 
+/// Registries that short names are looked for in.
+pub fn search_list() -> impl Strategy<Value = Option<Vec<Entry>>> {
+    let entry = select(&HOSTS[..])
+        .prop_map(|host| Entry { scope: scope(host), origin: Origin::object("Image/cluster") });
+    prop::option::of(prop::collection::vec(entry, 1..4))
+}
+
 /// A reference with a tag or a digest.
 pub fn reference() -> impl Strategy<Value = Reference> {
     let paths = select(
