@@ -8,18 +8,16 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
 use kube::api::{ListParams, PostParams};
+use kube::{Api, Resource as _};
 
 use super::lease;
+use super::peers::MOST_ASKED;
 use super::pool::{Amount, CONTROL_PLANE, Labels, Pool};
 use super::slot::{Degraded, Memory, Request, Slot, Standing};
 use super::{Node, NodeError};
 use crate::model::annotations::POOL;
 use crate::report::NodeImageConfig;
-
-/// Of at most so many nodes one attempt asks whether they still exist.
-const MOST_ASKED: usize = 20;
 
 /// How many objects one request lists.
 const PAGE: u32 = 500;
@@ -75,7 +73,7 @@ impl Node {
         let standing = locked(&self.watched.memory).standing(&request, &slots, now);
         let choice = match standing {
             Ok(standing) => {
-                let degraded = self.degraded(&name, &request.target).await?;
+                let degraded = self.degraded(&pool, &request.target).await?;
                 self.choose(&request, &standing, &degraded, now)
             }
             Err(why) => Err(why),
@@ -213,13 +211,15 @@ impl Node {
         Ok(ours)
     }
 
+    /// Each is read by itself: one that somebody has made unreadable keeps nobody from the others.
     async fn list(&self, labels: &str) -> Result<Vec<Lease>, NodeError> {
         let mut page = ListParams::default().labels(labels).limit(PAGE);
         let mut leases = Vec::new();
+        let path = Lease::url_path(&(), Some(&self.settings.namespace));
         loop {
-            let list = self.leases().list(&page).await;
+            let list = self.list_of(&path, &page).await;
             let list = list.map_err(NodeError::of(self.leases_name()))?;
-            leases.extend(list.items);
+            leases.extend(list.items.into_iter().filter_map(lease::read));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page.continue_token = Some(token),
                 None => return Ok(leases),
@@ -246,41 +246,11 @@ impl Node {
         let held = slots.iter_mut().filter_map(|slot| slot.held.as_mut());
         let others = held.filter(|held| held.holder != self.name).take(MOST_ASKED);
         try_join_all(others.map(|held| async {
-            held.is_orphan = !self.exists(&held.holder).await?;
+            held.is_orphan = self.labels_of(&held.holder).await?.is_none();
             Ok(())
         }))
         .await?;
         Ok(slots)
-    }
-
-    /// The nodes of the pool that say that they are Degraded, and on what. Of those that would stop
-    /// the roll-out it is made sure that they still exist.
-    async fn degraded(&self, pool: &str, target: &str) -> Result<Vec<Degraded>, NodeError> {
-        let api: Api<NodeImageConfig> = Api::all(self.client.clone());
-        let some = ListParams::default().fields("status.degradedOn.withoutCas!=");
-        let list = api.list(&some).await;
-        let list = list.map_err(NodeError::of("the list of NodeImageConfigs"))?;
-        let degraded = list.items.into_iter().filter_map(|object| {
-            let status = object.status?;
-            // Who does not say of which pool counts in all of them.
-            let is_of_pool = status.pool.is_none_or(|its| its.is_empty() || its == pool);
-            let node = object.metadata.name.filter(|name| is_of_pool && *name != self.name)?;
-            Some(Degraded { node, on: status.degraded_on?.without_cas })
-        });
-        let (here, mut others): (Vec<_>, Vec<_>) = degraded.partition(|peer| peer.on == target);
-        let (asked, taken_as_is) = here.split_at(here.len().min(MOST_ASKED));
-        let exist = try_join_all(asked.iter().map(|peer| self.exists(&peer.node))).await?;
-        let existing = asked.iter().zip(exist).filter(|(_, exists)| *exists).map(|(peer, _)| peer);
-        others.extend(existing.chain(taken_as_is).cloned());
-        Ok(others)
-    }
-
-    async fn exists(&self, node: &str) -> Result<bool, NodeError> {
-        match self.nodes().get_metadata(node).await.map_err(NodeError::of(format!("Node {node}"))) {
-            Ok(_) => Ok(true),
-            Err(NodeError::Absent { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     async fn take(
@@ -343,8 +313,7 @@ impl Node {
         };
         let mut count = 0_usize;
         loop {
-            let list = self.nodes().list_metadata(&page).await;
-            let list = list.map_err(NodeError::of("the list of Nodes"))?;
+            let list = self.list_of_nodes(&page).await?;
             count = count.saturating_add(list.items.len());
             let more =
                 list.metadata.remaining_item_count.and_then(|more| usize::try_from(more).ok());

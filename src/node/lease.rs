@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 
 use super::slot::{Held, Slot};
 use crate::model::annotations::{POOL, TARGET};
@@ -12,15 +14,38 @@ use crate::model::annotations::{POOL, TARGET};
 /// What the names of all slots begin with.
 const PREFIX: &str = "image-config-agent-";
 
+/// The latest `acquireTime` that the admission policy takes, at the begin of the year 2200. A slot whose holder
+/// claims a later end may be taken from then on: nobody can claim one that has no end.
+const LATEST_TAKEN: Timestamp = Timestamp::constant(7_258_118_400, 0);
+
+/// The latest `renewTime` that it takes, a century later: who takes a slot at the end can still renew it.
+const LATEST_RENEWED: Timestamp = Timestamp::constant(10_413_792_000, 0);
+
 /// The name of a slot.
 pub(super) fn name(pool: &str, index: u32) -> String {
     format!("{PREFIX}{pool}-{index}")
 }
 
-/// The number in the name of a slot of this pool.
+/// The number in the name of a slot of this pool; a number has one name alone.
 pub(super) fn index(pool: &str, lease: &Lease) -> Option<u32> {
-    let name = lease.metadata.name.as_deref()?;
-    name.strip_prefix(PREFIX)?.strip_prefix(pool)?.strip_prefix('-')?.parse().ok()
+    let its = lease.metadata.name.as_deref()?;
+    let index = its.strip_prefix(PREFIX)?.strip_prefix(pool)?.strip_prefix('-')?.parse().ok()?;
+    (its == name(pool, index)).then_some(index)
+}
+
+/// A Lease as it is listed. Any agent may have written it: a time that cannot be read is one past all others, and what
+/// cannot be read at all is no slot.
+pub(super) fn read(mut object: Value) -> Option<Lease> {
+    // The times in it are no business of ours, and need not be readable.
+    object.get_mut("metadata")?.as_object_mut()?.remove("managedFields");
+    for time in ["acquireTime", "renewTime"] {
+        if let Some(time) = object.get_mut("spec").and_then(|spec| spec.get_mut(time))
+            && Option::<MicroTime>::deserialize(&*time).is_err()
+        {
+            *time = json!(MicroTime(LATEST_RENEWED));
+        }
+    }
+    serde_json::from_value(object).ok()
 }
 
 /// Who holds it, if anybody.
@@ -64,7 +89,8 @@ pub(super) fn new(pool: &str, index: u32) -> Lease {
 }
 
 /// A slot in the hands of a node. Where it was another's, it changes hands only after that one's
-/// time, also where this node's clock is behind: the admission policy asks for it.
+/// time, also where this node's clock is behind: the admission policy asks for it, up to the latest time
+/// that it takes.
 pub(super) fn taken(
     mut lease: Lease,
     node: &str,
@@ -80,7 +106,8 @@ pub(super) fn taken(
     let end =
         renewed(&lease).map(|renewed| renewed.saturating_add(lasts(&lease)).unwrap_or(renewed));
     let end = end.filter(|_| holder(&lease).is_some());
-    let acquired = MicroTime(microseconds(end.map_or(now, |end| end.max(now))));
+    let acquired = end.map_or(now, |end| end.max(now)).min(LATEST_TAKEN);
+    let acquired = MicroTime(microseconds(acquired));
     let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0);
     lease.spec = Some(LeaseSpec {
         holder_identity: Some(node.to_owned()),
@@ -93,11 +120,14 @@ pub(super) fn taken(
     lease
 }
 
-/// The same slot, renewed: always at a later time than before, whatever the clock says.
+/// The same slot, renewed: always at another time than before, and at a later one up to the latest that the
+/// admission policy takes, whatever the clock says.
 pub(super) fn renewed_at(mut lease: Lease, now: Timestamp) -> Lease {
-    let before = renewed(&lease);
-    let next = before.map(|before| before.saturating_add(SignedDuration::from_micros(1)));
-    let next = next.and_then(Result::ok).map_or(now, |next| next.max(now));
+    let now = now.min(LATEST_TAKEN);
+    let next = renewed(&lease).and_then(|before| {
+        before.saturating_add(SignedDuration::from_micros(1)).ok().map(|next| next.max(now))
+    });
+    let next = next.filter(|next| *next <= LATEST_RENEWED).unwrap_or(now);
     lease.spec.get_or_insert_default().renew_time = Some(MicroTime(microseconds(next)));
     lease
 }
@@ -162,6 +192,44 @@ mod tests {
         assert!(renewed(&renewed_at(back.clone(), at(10))) > renewed(&back));
     }
 
+    /// What another agent wrote there is no reason never to take it.
+    #[test]
+    fn k1_a_slot_whose_holder_claims_the_end_of_time_is_taken_at_the_latest_one() {
+        let listed = |time: &str| {
+            let mut object = json!(held_by_a());
+            object["spec"]["renewTime"] = json!(time);
+            read(object).unwrap()
+        };
+        for last in [
+            "2299-12-31T23:59:59.999999Z",
+            "9999-12-30T21:59:59.999999Z",
+            "9999-12-31T23:59:59.000000Z",
+        ] {
+            let slot = taken(listed(last), "b", "t2", MINUTE, at(2000));
+            assert_eq!(acquired(&slot), LATEST_TAKEN, "{last}");
+            let again = renewed_at(slot.clone(), at(2000));
+            assert!(renewed(&again) > renewed(&slot), "{last}");
+            // Its own, too, is renewed.
+            let own = renewed_at(listed(last), at(2000));
+            assert!(renewed(&own) <= Some(LATEST_RENEWED), "{last}");
+            assert_ne!(renewed(&own), renewed(&listed(last)), "{last}");
+        }
+        // A clock that is beyond all bounds.
+        let slot = taken(new("worker", 0), "b", "t", MINUTE, Timestamp::MAX);
+        let again = renewed_at(slot.clone(), Timestamp::MAX);
+        assert!(renewed(&again) > renewed(&slot) && renewed(&again) < Some(LATEST_RENEWED));
+    }
+
+    #[test]
+    fn k1_what_cannot_be_read_at_all_is_no_slot_and_when_who_wrote_is_nobodys_business() {
+        let mut object = json!(held_by_a());
+        object["metadata"]["managedFields"] = json!([{"time": "9999-12-31T23:59:59Z"}]);
+        assert_eq!(read(object.clone()), Some(held_by_a()));
+        object["spec"]["leaseDurationSeconds"] = json!("x");
+        assert_eq!(read(object), None);
+        assert_eq!(read(json!({})), None);
+    }
+
     #[test]
     fn k1_slots_of_other_pools_and_foreign_leases_are_none_of_ours() {
         let named = |name: &str| {
@@ -170,8 +238,13 @@ mod tests {
             index("worker", &lease)
         };
         assert_eq!(named("image-config-agent-worker-12"), Some(12));
-        for other in ["image-config-agent-worker-x", "image-config-agent-worker2-1", "worker-1", ""]
-        {
+        for other in [
+            "image-config-agent-worker-x",
+            "image-config-agent-worker-01",
+            "image-config-agent-worker2-1",
+            "worker-1",
+            "",
+        ] {
             assert_eq!(named(other), None, "{other}");
         }
     }

@@ -8,6 +8,7 @@ mod cordon;
 mod drain;
 mod error;
 mod lease;
+mod peers;
 mod pool;
 mod ready;
 mod settings;
@@ -71,9 +72,7 @@ impl Node {
     /// The API server does not say.
     pub async fn is_single_node(&self) -> Result<bool, NodeError> {
         let two = ListParams::default().limit(2);
-        let nodes = self.nodes().list_metadata(&two).await;
-        let nodes = nodes.map_err(NodeError::of("the list of Nodes"))?;
-        Ok(nodes.items.len() < 2)
+        Ok(self.list_of_nodes(&two).await?.items.len() < 2)
     }
 
     /// Who else manages this node's files: OpenShift's Machine Config Operator, which says so on the

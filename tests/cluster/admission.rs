@@ -12,6 +12,7 @@ use crate::process::until_or;
 const NODES: &str = "/api/v1/nodes";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const CONFIGS: &str = "/apis/image-config-agent.io/v1alpha1/nodeimageconfigs";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/image-config-agent/leases";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 
 /// A cluster with the nodes a and b, and the policies in force.
@@ -44,6 +45,27 @@ fn patch(api: &Api, path: &str, patch: &Value) -> Result<Value, Refused> {
 
 fn post(api: &Api, path: &str, object: &Value) -> Result<Value, Refused> {
     api.ask(Method::POST, path, Some(object))
+}
+
+impl Scene {
+    /// Puts an object in place of another, of whose version anybody may know.
+    fn put(&self, api: &Api, path: &str, object: &Value) -> Result<Value, Refused> {
+        let mut object = object.clone();
+        let now = self.cluster.admin.get(path);
+        object["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"].clone();
+        api.ask(Method::PUT, path, Some(&object))
+    }
+}
+
+/// An Event on the reporter's own Node.
+fn event(name: &str, reporter: &str) -> Value {
+    json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": name},
+        "eventTime": "2026-11-26T10:00:00.000000Z", "type": "Normal", "reason": "Cordon",
+        "action": "Cordon", "reportingController": "image-config-agent.io/agent",
+        "reportingInstance": reporter,
+        "regarding": {"apiVersion": "v1", "kind": "Node", "name": reporter},
+    })
 }
 
 /// Refused by the policies, for this reason.
@@ -173,11 +195,11 @@ fn k5_an_agent_writes_its_own_nodeimageconfig_alone() {
 
 #[test]
 fn k5_a_slot_is_taken_in_the_agents_own_name_and_from_another_only_past_its_time() {
-    let Scene { cluster, a, b } = &scene();
-    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases");
-    let slot = format!("{leases}/slot");
+    let scene = scene();
+    let Scene { cluster, a, b } = &scene;
+    let slot = format!("{LEASES}/image-config-agent-worker-0");
     let lease = |holder: &str, acquired: &str, renewed: &str| {
-        objects::lease("slot", holder, acquired, renewed, 60)
+        objects::slot("worker", holder, acquired, renewed, 60)
     };
     let (t0, t30, t90, t91) = (
         "2026-11-26T10:00:00.000000Z",
@@ -186,58 +208,176 @@ fn k5_a_slot_is_taken_in_the_agents_own_name_and_from_another_only_past_its_time
         "2026-11-26T10:01:30.000000Z",
     );
     let foreign = "in its own name alone";
-    is_denied(post(a, &leases, &lease("b", t0, t0)), foreign);
-    post(b, &leases, &lease("b", t0, t0)).unwrap();
-    let for_ever = objects::lease("x", "b", t0, t0, 86_401);
-    is_denied(post(b, &leases, &for_ever), "for a day at most");
+    is_denied(post(a, LEASES, &lease("b", t0, t0)), foreign);
+    post(b, LEASES, &lease("b", t0, t0)).unwrap();
+    let for_ever = objects::slot("control-plane", "b", t0, t0, 86_401);
+    is_denied(post(b, LEASES, &for_ever), "for a day at most");
     // b renews it.
-    patch(b, &slot, &json!({"spec": {"renewTime": t30}})).unwrap();
-    // a can do nothing about it: not in b's name, not by freeing it, not by deleting it.
-    is_denied(patch(a, &slot, &json!({"spec": {"renewTime": t91}})), foreign);
+    scene.put(b, &slot, &lease("b", t0, t30)).unwrap();
+    // a can do nothing about it: not in b's name, not by freeing it.
+    is_denied(scene.put(a, &slot, &lease("b", t0, t91)), foreign);
     let theirs = "which alone may free it";
-    is_denied(patch(a, &slot, &json!({"spec": {"holderIdentity": null}})), theirs);
-    is_denied(patch(a, &slot, &json!({"spec": {"holderIdentity": ""}})), theirs);
-    is_denied(patch(a, &slot, &json!({"spec": null})), theirs);
-    is_denied(a.ask(Method::DELETE, &slot, None), theirs);
+    is_denied(scene.put(a, &slot, &lease("", t0, t30)), theirs);
+    let mut without = lease("", t0, t30);
+    for spec in [json!({"holderIdentity": null}), Value::Null] {
+        without["spec"] = spec;
+        is_denied(scene.put(a, &slot, &without), theirs);
+    }
     // Nor take it before its time is over.
     let early = "whose time is not over";
-    is_denied(patch(a, &slot, &lease("a", t30, t30)), early);
-    is_denied(patch(a, &slot, &lease("a", t90, t91)), early);
-    is_denied(patch(a, &slot, &json!({"spec": {"holderIdentity": "a"}})), early);
-    let without = json!({"spec": {"holderIdentity": "a", "acquireTime": null}});
-    is_denied(patch(a, &slot, &without), "must say since when");
+    is_denied(scene.put(a, &slot, &lease("a", t30, t30)), early);
+    is_denied(scene.put(a, &slot, &lease("a", t90, t91)), early);
+    without["spec"] = json!({"holderIdentity": "a", "renewTime": t91, "leaseDurationSeconds": 60});
+    is_denied(scene.put(a, &slot, &without), "must say since when");
     // Then it may. Whoever holds it may free it, and who finds it free may take it.
-    patch(a, &slot, &lease("a", t91, t91)).unwrap();
-    is_denied(patch(b, &slot, &json!({"spec": {"renewTime": t91}})), foreign);
-    patch(a, &slot, &json!({"spec": {"holderIdentity": null}})).unwrap();
-    patch(b, &slot, &lease("b", t30, t30)).unwrap();
-    b.ask(Method::DELETE, &slot, None).unwrap();
+    scene.put(a, &slot, &lease("a", t91, t91)).unwrap();
+    is_denied(scene.put(b, &slot, &lease("a", t91, t91)), foreign);
+    scene.put(a, &slot, &lease("", t91, t91)).unwrap();
+    scene.put(b, &slot, &lease("b", t30, t30)).unwrap();
+    is_forbidden(b.ask(Method::DELETE, &slot, None));
+    is_forbidden(patch(b, &slot, &lease("b", t30, t30)));
     // Leases of others are out of reach.
     let kubelets = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
     cluster.admin.create(kubelets, &objects::lease("b", "b", t0, t0, 40));
     a.get(&format!("{kubelets}/b"));
-    is_forbidden(patch(a, &format!("{kubelets}/a"), &json!({"spec": {"holderIdentity": "x"}})));
+    let foreign = objects::lease("b", "a", t0, t0, 40);
+    is_forbidden(scene.put(a, &format!("{kubelets}/b"), &foreign));
+}
+
+#[test]
+fn k5_a_slot_has_a_name_of_slots_and_times_that_have_an_end() {
+    let scene = scene();
+    let Scene { a, b, .. } = &scene;
+    let t0 = "2026-11-26T10:00:00.000000Z";
+    let good = objects::slot("worker", "a", t0, t0, 60);
+    let named = |name: &str, pool: &str| {
+        let mut slot = good.clone();
+        slot["metadata"]["name"] = json!(name);
+        slot["metadata"]["labels"] = json!({"image-config-agent.io/pool": pool});
+        post(a, LEASES, &slot)
+    };
+    let name = "a slot is named";
+    for (wrong, pool) in [
+        ("image-config-agent-worker-0", ""),
+        ("image-config-agent-worker-0", "control-plane"),
+        ("image-config-agent-selected-12345678-0", "selected"),
+        ("image-config-agent-worker-00", "worker"),
+        ("image-config-agent-worker-1000", "worker"),
+        ("image-config-agent-others-0", "others"),
+        ("x", "worker"),
+    ] {
+        is_denied(named(wrong, pool), name);
+    }
+    named("image-config-agent-selected-12345678-999", "selected-12345678").unwrap();
+    // No end of time, by which all readers or all successors are lost.
+    let path = format!("{LEASES}/image-config-agent-worker-0");
+    let slot = |holder, acquired: &str, renewed: &str| {
+        objects::slot("worker", holder, acquired, renewed, 10)
+    };
+    let bound = "before the year 2300";
+    let (taken, renewed) = ("2200-01-01T00:00:00.000000Z", "2300-01-01T00:00:00.000000Z");
+    for late in [
+        "9999-12-31T23:59:59.000000Z",
+        "9999-12-30T22:00:00.000000Z",
+        "2300-01-01T00:00:00.000001Z",
+    ] {
+        is_denied(post(b, LEASES, &slot("b", t0, late)), bound);
+        is_denied(post(b, LEASES, &slot("b", late, t0)), bound);
+        is_denied(post(b, LEASES, &slot("", t0, late)), bound);
+    }
+    is_denied(post(b, LEASES, &slot("b", "2200-01-01T00:00:00.000001Z", t0)), bound);
+    // In UTC it is a year that nobody can read.
+    let beyond = slot("b", t0, "9999-12-31T23:59:59.000000-01:00");
+    assert!(matches!(post(b, LEASES, &beyond), Err(refused) if refused.code >= 400));
+    // What is left at the end has a successor, and that one goes on.
+    post(b, LEASES, &slot("b", taken, renewed)).unwrap();
+    let early = "whose time is not over";
+    is_denied(scene.put(a, &path, &slot("a", "2199-12-31T23:59:59.000000Z", t0)), early);
+    scene.put(a, &path, &slot("a", taken, taken)).unwrap();
+    scene.put(a, &path, &slot("a", taken, "2200-01-01T00:00:00.000001Z")).unwrap();
+}
+
+#[test]
+fn k5_what_an_agent_writes_can_be_read_and_removed() {
+    let scene = scene();
+    let Scene { cluster, a, .. } = &scene;
+    let t0 = "2026-11-26T10:00:00.000000Z";
+    let config = json!({
+        "apiVersion": "image-config-agent.io/v1alpha1", "kind": "NodeImageConfig",
+        "metadata": {"name": "a"}, "spec": {},
+    });
+    let slot = objects::slot("worker", "a", t0, t0, 60);
+    let stays = json!(["x.io/y"]);
+    for (path, object) in [(CONFIGS, &config), (LEASES, &slot), (EVENTS, &event("a.1", "a"))] {
+        let mut kept = object.clone();
+        kept["metadata"]["finalizers"] = stays.clone();
+        is_denied(post(a, path, &kept), "may not change finalizers");
+        post(a, path, object).unwrap();
+    }
+    // Those of others stay, and are in nobody's way.
+    let (own, label) = (format!("{CONFIGS}/a"), json!({"metadata": {"labels": {"pool": "x"}}}));
+    cluster.admin.patch(&own, &json!({"metadata": {"finalizers": stays}}));
+    patch(a, &own, &label).unwrap();
+    for other in [json!([]), json!(["x.io/y", "x.io/z"])] {
+        let change = json!({"metadata": {"finalizers": other}});
+        is_denied(patch(a, &own, &change), "may not change finalizers");
+    }
+    let owner = |kind: &str, name: &str, blocks: bool| {
+        json!({"metadata": {"ownerReferences": [{
+            "apiVersion": "v1", "kind": kind, "name": name, "uid": "1", "blockOwnerDeletion": blocks,
+        }]}})
+    };
+    for wrong in [owner("Node", "b", false), owner("Pod", "a", false), owner("Node", "a", true)] {
+        is_denied(patch(a, &own, &wrong), "belongs to that Node alone");
+    }
+    patch(a, &own, &owner("Node", "a", false)).unwrap();
+    // When who wrote what is for the server to say; a time that nobody can read would spoil lists.
+    for (time, why) in [
+        ("9999-12-31T23:59:59Z", "out of all bounds"),
+        // In UTC it is a year of five digits.
+        ("9999-12-31T23:59:59-01:00", "resulted in error: type conversion error"),
+    ] {
+        let annotations = json!({"image-config-agent.io/applied": "x"});
+        let fields = objects::written_at(time);
+        let change = json!({"metadata": {"managedFields": fields, "annotations": annotations}});
+        is_denied(patch(a, "/api/v1/nodes/a", &change), why);
+    }
 }
 
 #[test]
 fn k5_an_agent_reports_in_its_own_name() {
     let scene = scene();
     let (a, b) = (&scene.a, &scene.b);
-    let event = |name: &str, reporter: &str| {
-        json!({
-            "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": name},
-            "eventTime": "2026-11-26T10:00:00.000000Z", "type": "Normal", "reason": "Cordon",
-            "action": "Cordon", "reportingController": "image-config-agent.io/agent",
-            "reportingInstance": reporter,
-            "regarding": {"apiVersion": "v1", "kind": "Node", "name": reporter},
-        })
-    };
     let foreign = "may report in its own name alone";
     post(a, EVENTS, &event("a.1", "a")).unwrap();
     is_denied(post(a, EVENTS, &event("b.1", "b")), foreign);
     let again = json!({"series": {"count": 2, "lastObservedTime": "2026-11-26T10:01:00.000000Z"}});
     patch(a, &format!("{EVENTS}/a.1"), &again).unwrap();
     is_denied(patch(b, &format!("{EVENTS}/a.1"), &again), foreign);
+    // Nor does it speak as somebody else, or of somebody else.
+    let with = |key: &str, value: Value| {
+        let mut event = event("a.2", "a");
+        event[key] = value;
+        post(a, EVENTS, &event)
+    };
+    is_denied(
+        with("reportingController", json!("kubelet")),
+        "as image-config-agent.io/agent alone",
+    );
+    let node = |name: &str| json!({"apiVersion": "v1", "kind": "Node", "name": name});
+    for other in [
+        node("b"),
+        json!({"apiVersion": "v1", "kind": "Pod", "name": "a", "namespace": "default"}),
+        json!({"apiVersion": "apps/v1", "kind": "Image", "name": "cluster"}),
+        Value::Null,
+    ] {
+        is_denied(with("regarding", other), "on its own Node and the Image alone");
+    }
+    is_denied(with("related", node("b")), "on one object alone");
+    let source = with("deprecatedSource", json!({"component": "kubelet"})).unwrap_err();
+    assert!(source.message.contains("needs to be unset"), "{source:?}");
+    let image = json!({"apiVersion": "config.openshift.io/v1", "kind": "Image", "name": "cluster"});
+    with("regarding", image).unwrap();
 }
 
 #[test]

@@ -42,6 +42,14 @@ pub fn agent_pod(node: &str) -> Value {
     pod
 }
 
+/// The first slot of a pool.
+pub fn slot(pool: &str, holder: &str, acquired: &str, renewed: &str, seconds: u32) -> Value {
+    let mut slot =
+        lease(&format!("image-config-agent-{pool}-0"), holder, acquired, renewed, seconds);
+    slot["metadata"]["labels"] = json!({"image-config-agent.io/pool": pool});
+    slot
+}
+
 /// A Lease; times are as the API prints them.
 pub fn lease(name: &str, holder: &str, acquired: &str, renewed: &str, seconds: u32) -> Value {
     json!({
@@ -51,4 +59,12 @@ pub fn lease(name: &str, holder: &str, acquired: &str, renewed: &str, seconds: u
             "leaseDurationSeconds": seconds,
         },
     })
+}
+
+/// Managed fields by which somebody wrote a Node's label `pool` at this time.
+pub fn written_at(time: &str) -> Value {
+    json!([{
+        "manager": "somebody", "operation": "Update", "apiVersion": "v1", "time": time,
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": {"f:pool": {}}}},
+    }])
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::cluster::{Cluster, Credentials};
 use crate::node::Node;
+use crate::objects;
 use crate::process::until;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/image-config-agent/leases";
@@ -68,6 +69,24 @@ impl Member {
         self.api.block_on(self.steps.free()).unwrap();
     }
 }
+
+/// The status of a node that is Degraded on a configuration, or on none.
+fn status(pool: Option<&str>, degraded: Option<&str>, heartbeat: &str) -> Value {
+    let on = |target| json!({"configuration": target, "withoutCas": target, "short": target});
+    json!({"status": {
+        "version": "1", "pool": pool, "phase": "Idle", "runtime": "Ready", "degradedOn": degraded.map(on),
+        "lastHeartbeat": heartbeat, "findings": {"errors": 0, "warnings": 0, "infos": 0},
+    }})
+}
+
+fn config(name: &str) -> Value {
+    json!({
+        "apiVersion": "image-config-agent.io/v1alpha1", "kind": "NodeImageConfig",
+        "metadata": {"name": name}, "spec": {},
+    })
+}
+
+const NOW: &str = "2026-11-26T10:00:00Z";
 
 fn claim(target: &str) -> Claim {
     Claim { target: target.to_owned(), obeys_brake: true, is_degraded_here: false }
@@ -135,21 +154,12 @@ fn k1_a_silent_node_keeps_its_slot_from_what_it_was_taking_alone() {
 fn k1_a_broken_configuration_stops_at_the_first_degraded_node() {
     let cluster = start();
     let [a, b] = ["a", "b"].map(|name| Member::join(&cluster, name, "1"));
-    let digests =
-        |target: &str| json!({"configuration": target, "withoutCas": target, "short": target});
-    let config = json!({
-        "apiVersion": "image-config-agent.io/v1alpha1", "kind": "NodeImageConfig",
-        "metadata": {"name": "a"}, "spec": {},
-    });
-    cluster.admin.create(CONFIGS, &config);
-    let status = |degraded: Value| {
-        let status = json!({"status": {
-            "version": "1", "pool": "worker", "phase": "Idle", "runtime": "Ready", "degradedOn": degraded,
-            "lastHeartbeat": "2026-11-26T10:00:00Z", "findings": {"errors": 0, "warnings": 0, "infos": 0},
-        }});
+    cluster.admin.create(CONFIGS, &config("a"));
+    let status = |degraded: Option<&str>| {
+        let status = status(Some("worker"), degraded, NOW);
         cluster.admin.patch(&format!("{CONFIGS}/a/status"), &status);
     };
-    status(digests("bad"));
+    status(Some("bad"));
     b.waits_for("bad", "Degraded on this configuration or silent since they began to take it: a");
     assert_eq!(b.claim(&Claim { obeys_brake: false, ..claim("bad") }), Ok(()));
     // Asked anew with the brake on, it gives its slot back.
@@ -167,8 +177,67 @@ fn k1_a_broken_configuration_stops_at_the_first_degraded_node() {
     assert_eq!(b.takes("bad"), Ok(()), "its Node is deleted");
     b.frees();
     // Who is Degraded on nothing any more does not count.
-    status(Value::Null);
+    status(None);
     assert_eq!(b.takes("bad"), Ok(()));
+}
+
+/// A node's agent may be in foreign hands. What it says of itself counts in the pool of its Node, whose labels it cannot
+/// change, and nowhere else.
+#[test]
+fn k5_a_node_that_says_that_it_is_degraded_stops_its_own_pool_alone() {
+    let cluster = start();
+    let master = json!({"node-role.kubernetes.io/control-plane": ""});
+    let [a, b] = ["a", "b"].map(|name| Member::join(&cluster, name, "1"));
+    let m = Member::with(&cluster, "m", "30%", &master);
+    let own = format!("{CONFIGS}/a");
+    a.api.create(CONFIGS, &config("a"));
+    for heartbeat in [NOW, "9999-12-31T23:59:59Z"] {
+        for pool in [None, Some(""), Some("control-plane")] {
+            a.api.patch(&format!("{own}/status"), &status(pool, Some("t"), heartbeat));
+            assert_eq!(m.takes("t"), Ok(()), "{pool:?} {heartbeat}");
+            m.frees();
+            // Nor does it make others wait for it to go first.
+            assert_eq!(m.takes("other"), Ok(()), "{pool:?} {heartbeat}");
+            m.frees();
+            match pool {
+                Some("control-plane") => assert_eq!(b.takes("t"), Ok(())),
+                _ => b.waits_for("t", "max_degraded is 1"),
+            }
+            b.frees();
+        }
+    }
+    // Who wrote when is nothing that anybody reads: with the policies no agent can make it unreadable.
+    let fields = objects::written_at("9999-12-31T23:59:59Z");
+    cluster.admin.patch("/api/v1/nodes/a", &json!({"metadata": {"labels": {"pool": "y"}}}));
+    let change = json!({"metadata": {"managedFields": fields, "annotations": {"x": "y"}}});
+    let changed = cluster.admin.patch("/api/v1/nodes/a", &change);
+    assert!(changed["metadata"]["managedFields"].to_string().contains("9999-12-31"), "{changed}");
+    assert_eq!(m.takes("t"), Ok(()));
+    a.api.patch(&format!("{own}/status"), &status(None, Some("t"), NOW));
+    b.waits_for("t", "max_degraded is 1");
+}
+
+/// The policies let no agent write it; one of before, or another's, may be there.
+#[test]
+fn k5_a_slot_that_nobody_can_read_is_free_once_its_holder_is_silent() {
+    let cluster = start();
+    let master = json!({"node-role.kubernetes.io/control-plane": ""});
+    let [a, b] = ["a", "b"].map(|name| Member::join(&cluster, name, "1"));
+    let m = Member::with(&cluster, "m", "1", &master);
+    let last = "9999-12-31T23:59:59.000000Z";
+    cluster.admin.create(LEASES, &objects::slot("worker", "a", last, last, 5));
+    let mut foreign = objects::lease("any", "a", last, last, 5);
+    foreign["metadata"]["labels"] = json!({"image-config-agent.io/pool": ""});
+    cluster.admin.create(LEASES, &foreign);
+    assert_eq!(m.takes("t"), Ok(()));
+    assert!(m.renews());
+    b.waits_for("t", "taken by a");
+    until("its silence", || b.takes("t").is_ok());
+    assert!(b.renews() && b.renews());
+    let spec = cluster.admin.get(&format!("{LEASES}/image-config-agent-worker-0"))["spec"].clone();
+    assert_eq!(spec["holderIdentity"], "b");
+    b.frees();
+    assert_eq!(a.takes("t"), Ok(()));
 }
 
 #[test]
