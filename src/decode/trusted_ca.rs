@@ -57,7 +57,7 @@ fn certificates(walk: &mut Walk<'_>, document: &Document<'_>) -> BTreeMap<String
             "Move them to data, in PEM.",
         ));
     }
-    let Some(data) = top.get("data").and_then(Value::as_object) else { return certificates };
+    let Some(data) = walk.map(top, Path::At("data")) else { return certificates };
     for (key, value) in data.iter() {
         let origin = walk.origin(Path::At(&format!("data[{key:?}]")));
         let host = host_of(key);

@@ -82,9 +82,18 @@ impl<'a> Walk<'a> {
         path: Path<'_>,
         known: &[&str],
     ) -> Option<&'v Object<'v>> {
-        let object = self.typed(parent, path, "an object", Value::as_object)?;
+        let object = self.map(parent, path)?;
         self.unknown_fields(object, path, known);
         Some(object)
+    }
+
+    /// The object at `field` of `parent`, whose keys may be any.
+    pub(super) fn map<'v>(
+        &mut self,
+        parent: &'v Object<'v>,
+        path: Path<'_>,
+    ) -> Option<&'v Object<'v>> {
+        self.typed(parent, path, "an object", Value::as_object)
     }
 
     pub(super) fn unknown_fields(&mut self, object: &Object<'_>, path: Path<'_>, known: &[&str]) {

@@ -132,8 +132,12 @@ fn wrong_types_everywhere() {
     for (pointer, value, field) in fields {
         let mut document = image_spec(json!({"registrySources": {}}));
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        let item = value.as_array().filter(|_| field.ends_with(']')).and_then(|items| items.first());
-        let shown = shown(item.unwrap_or(&value));
+        let inner = match &value {
+            Value::Array(items) if field.ends_with(']') => items.first(),
+            Value::Object(fields) if !field.ends_with(name) => fields.values().next(),
+            _ => None,
+        };
+        let shown = shown(inner.unwrap_or(&value));
         document.pointer_mut(parent).unwrap()[name] = value;
         let is_whole = field.starts_with("spec") || field.starts_with("status");
         let field = if is_whole { field.to_owned() } else { format!("{sources}.{field}") };
