@@ -1,6 +1,7 @@
 //! X1 to X3, and what every command has.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -426,9 +427,10 @@ fn x3_revert_by_hand() {
         "additionalTrustedCA": {"name": "ca"},
     });
     let host = Host::with(&[image_spec(spec), map]);
-    host.write(REGISTRIES, "# own\n").mode(REGISTRIES, 0o600);
+    host.write(REGISTRIES, "# own\n").mode(REGISTRIES, 0o600).mode("/etc/containers", 0o710);
     host.write("/etc/docker/certs.d/c.io/ca.crt", OTHER_CA);
     host.write("/etc/containers/registries.conf.d/90.conf", "# theirs\n");
+    let mode = |path: &str| host.at(path).metadata().unwrap().permissions().mode() & 0o777;
     let files = |host: &Host| {
         let mut files = host.own_files();
         files.retain(|_, text| !text.starts_with('4'));
@@ -452,6 +454,7 @@ fn x3_revert_by_hand() {
     let mut sh = Command::new("sh");
     assert!(sh.args(["-euc", script]).env("ROOT", host.root()).status().unwrap().success());
     assert_eq!(files(&host), before);
+    assert_eq!((mode("/etc/containers"), mode(REGISTRIES)), (0o710, 0o600));
 }
 
 /// Parameters that were never set leave the host's files alone.
