@@ -34,6 +34,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether somebody asked for it, so that no look would find out that it is to be made.
+    #[must_use]
+    pub fn is_asked_for(self) -> bool {
+        matches!(self, Self::Rollback | Self::Revert)
+    }
+
     /// The word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -155,7 +161,10 @@ pub enum Event {
     /// The slot is ours.
     Claimed,
     /// The node takes no new pods.
-    Cordoned,
+    Cordoned {
+        /// It is the only node of its cluster: its pods could go nowhere (rule K4).
+        is_alone: bool,
+    },
     /// No pod is left that had to go.
     Drained,
     /// What the kubelet last gave as a sign of life.
@@ -343,7 +352,7 @@ impl Phase {
             // taken unknowingly is found again or expires.
             Self::Idle | Self::Claiming(_) => (Self::Idle, Action::Nothing),
             Self::Changing(change) if at_target => changed(change),
-            Self::Changing(change) => {
+            Self::Changing(change) if !change.kind.is_asked_for() => {
                 end(change, Ending::Abandoned("the agent was interrupted".to_owned()))
             }
             Self::Undoing { change, why, .. } if !at_target => undone(change, why),

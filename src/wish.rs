@@ -1,6 +1,6 @@
 //! What a look asks for: the change to make next, as a pure function of what was seen.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::machine::{Change, Kind, NodeSteps};
 use crate::model::Digests;
@@ -47,10 +47,8 @@ pub struct Seen {
     /// The node; none where the host is none, or where nobody can be asked for a slot and somebody
     /// on the host wants the change in spite of that (rule X3).
     pub node: Option<NodeSeen>,
-    /// Files of ours that others changed and that are to be put right (rule H9).
-    pub heals: bool,
-    /// Whether the engine may have read what others wrote.
-    pub has_read_foreign: bool,
+    /// What others did to files of ours, if it is to be put right (rule H9).
+    pub heals: Option<Foreign>,
     /// The engine has yet to be restarted for an earlier change.
     pub owes_restart: bool,
     /// Whether it can read its files as they are.
@@ -59,6 +57,15 @@ pub struct Seen {
     pub standing: Standing,
     /// The active units that need the engine's (rule H5).
     pub dependents: Vec<String>,
+}
+
+/// Which files others changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// Files that the engine reads anew whenever it needs them.
+    ReadAnew,
+    /// Among them such as the engine keeps in memory: it may obey what others wrote.
+    KeptInMemory,
 }
 
 /// What is to be done about it.
@@ -83,28 +90,19 @@ impl Seen {
     #[must_use]
     pub fn wish(self) -> Wish {
         let owed = self.owes_restart;
-        match &self.target {
+        match (&self.target, self.heals) {
             _ if self.is_held => Wish::Nothing,
-            Some(_) => match self.asked {
-                Asked::Now(_)
-                    if matches!(self.standing, Standing::Unreachable | Standing::Starting) =>
-                {
-                    Wish::Wait
-                }
+            (Some(_), _) => match self.asked {
+                Asked::Now(_) if self.standing.is_in_doubt() => Wish::Wait,
                 Asked::Now(tell) => self.change(Kind::Apply, Some(tell), owed),
                 Asked::Nothing => self.change(Kind::Apply, None, owed),
                 Asked::Later => self.change(Kind::Apply, None, true),
             },
-            None if self.heals => {
-                let is_told =
-                    self.has_read_foreign && self.is_readable && self.standing == Standing::Running;
-                let owes_restart = owed || (self.has_read_foreign && !is_told);
-                self.change(Kind::Heal, is_told.then_some(Tell::Reload), owes_restart)
-            }
-            None if owed && self.is_readable && self.standing == Standing::Running => {
+            (None, Some(foreign)) => Wish::Change { change: heal(foreign), owes_restart: owed },
+            (None, None) if owed && self.is_readable && self.standing == Standing::Running => {
                 self.change(Kind::Restart, Some(Tell::Restart), owed)
             }
-            None => Wish::Nothing,
+            (None, None) => Wish::Nothing,
         }
     }
 
@@ -115,6 +113,69 @@ impl Seen {
         let node = self.node.and_then(|node| node.steps(&change, self.standing, hurts_pods));
         Wish::Change { change: Change { target, node, ..change }, owes_restart }
     }
+}
+
+impl Standing {
+    /// Whether nobody can tell the engine anything yet.
+    fn is_in_doubt(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Starting)
+    }
+}
+
+/// A heal. It is written at once, whoever can be asked: only then it is seen whether the engine has to
+/// hear of it ([`after_heal`]).
+#[must_use]
+pub fn heal(foreign: Foreign) -> Change {
+    let tell = (foreign == Foreign::KeptInMemory).then_some(Tell::Reload);
+    Change {
+        kind: Kind::Heal,
+        target: None,
+        tell,
+        was_failing: false,
+        dependents: Vec::new(),
+        node: None,
+    }
+}
+
+/// Whether an engine that last read its files at `last_read` may have read what others wrote into one that
+/// was changed at `since`. What is gone, or says nothing of its age, may have been so for long; what is of a
+/// time to come was changed under another clock.
+#[must_use]
+pub fn may_have_read(
+    since: Option<SystemTime>,
+    last_read: Option<SystemTime>,
+    now: SystemTime,
+) -> bool {
+    let Some((since, last_read)) = since.zip(last_read) else { return true };
+    since <= last_read || since > now
+}
+
+/// What the engine is told of a heal of files that it keeps in memory, once they are right again.
+/// `has_read`: it may have read what others wrote; `is_readable`: it can read its files as they are.
+#[must_use]
+pub fn after_heal(has_read: bool, is_readable: bool, standing: Standing) -> Asked {
+    match (has_read, is_readable && standing == Standing::Running) {
+        (false, _) => Asked::Nothing,
+        (true, true) => Asked::Now(Tell::Reload),
+        (true, false) => Asked::Later,
+    }
+}
+
+/// A step to files that come from no documents (rule X3), and whether a restart is owed afterwards. It is
+/// made at once: an engine that cannot be told of it now is restarted once it can be.
+#[must_use]
+pub fn step(
+    kind: Kind,
+    asked: Asked,
+    standing: Standing,
+    dependents: Vec<String>,
+) -> (Change, bool) {
+    let (tell, is_owed) = match asked {
+        Asked::Nothing => (None, false),
+        Asked::Now(tell) => (Some(tell), standing.is_in_doubt()),
+        Asked::Later => (None, true),
+    };
+    (change(kind, tell, standing, dependents), is_owed)
 }
 
 impl NodeSeen {

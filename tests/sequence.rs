@@ -82,8 +82,9 @@ fn changes() -> Vec<Change> {
                 all.push(change(Kind::Apply, tell, was_failing, node.clone()));
                 all.push(change(Kind::Rollback, tell, was_failing, node));
             }
-            all.push(change(Kind::Heal, tell, was_failing, None));
+            all.push(change(Kind::Revert, tell, was_failing, None));
         }
+        all.push(change(Kind::Heal, tell, false, None));
     }
     all.push(change(Kind::Restart, Some(Tell::Restart), false, None));
     all.push(change(Kind::Restart, Some(Tell::Restart), false, steps(None)));
@@ -101,7 +102,11 @@ fn outcomes(doing: Doing, world: World) -> Vec<(Event, World)> {
     let not_told = |is_passing| Event::NotTold { why: "why".into(), is_passing };
     match doing {
         Doing::Claim => vec![(Event::Claimed, World { slot: true, ..world }), soon],
-        Doing::Cordon => vec![(Event::Cordoned, World { cordoned: true, ..world }), soon],
+        Doing::Cordon => {
+            let world_then = World { cordoned: true, ..world };
+            let done = |is_alone| (Event::Cordoned { is_alone }, world_then);
+            vec![done(false), done(true), soon]
+        }
         Doing::Drain => vec![(Event::Drained, world), soon, (not_yet(DEADLINE), world)],
         Doing::Change => vec![
             (Event::Changed, World { is_new: true, ..world }),
@@ -156,9 +161,10 @@ fn state((phase, action): (Phase, Action), world: World) -> State {
 
 /// A crash, and the next start.
 fn restart(phase: &Phase, world: World) -> State {
-    let at_target = match phase.change().and_then(|change| change.target.as_ref()) {
-        Some(_) => world.is_new,
-        None => true,
+    // What is left of a heal the next look finds, and a restart changes no file.
+    let at_target = match phase.change().map(|change| change.kind) {
+        Some(Kind::Apply | Kind::Rollback | Kind::Revert) => world.is_new,
+        Some(Kind::Heal | Kind::Restart) | None => true,
     };
     let mut state = state(phase.clone().resume(at_target), world);
     if state.phase == Phase::Idle && *phase != Phase::Idle {
@@ -241,7 +247,8 @@ fn k1_a_node_is_disturbed_only_while_it_holds_a_slot() {
 #[test]
 fn h4_the_engine_is_told_only_after_a_finished_transaction() {
     for State { phase, action, world } in reachable().keys() {
-        if *action != Some(Doing::Tell) || phase.change().unwrap().kind != Kind::Apply {
+        let is_new = [Kind::Apply, Kind::Rollback, Kind::Revert];
+        if *action != Some(Doing::Tell) || !is_new.contains(&phase.change().unwrap().kind) {
             continue;
         }
         match phase {

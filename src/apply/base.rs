@@ -108,13 +108,15 @@ impl Live {
         }
     }
 
-    /// Whether a change to `put` would change nothing: same kind, bytes and mode (rule H2).
+    /// Whether a change to `put` would change nothing: same kind, bytes and mode (rule H2). What is to be
+    /// ours, must be; whoever the host's own files belong to, they are left to.
     pub fn is(&self, put: &Put) -> bool {
         match (&self.origin, put) {
             (Origin::Absent, Put::Nothing) => true,
             (Origin::Link { target }, Put::Link(wanted)) => target == wanted,
-            (Origin::File { mode: is, .. }, Put::File { bytes, mode, .. }) => {
-                is == mode && self.bytes == *bytes
+            (Origin::File { mode: is, owner: whose }, Put::File { bytes, mode, owner }) => {
+                let is_theirs = *owner == Owner::ours() && whose != owner;
+                is == mode && self.bytes == *bytes && !is_theirs
             }
             _ => false,
         }

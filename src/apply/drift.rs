@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::base::{Live, Origin};
 use super::error::ApplyError;
 use super::state::{Applied, Entry, sha256};
-use crate::host::Root;
+use crate::host::{Owner, Root};
 
 /// One path that is not as it was applied (rule H9).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub enum DriftKind {
     /// It has these permission bits.
     #[error("it has mode {0:o}")]
     Mode(u32),
+    /// It is this user's and group's.
+    #[error("its owner is {}:{}", .0.uid, .0.gid)]
+    Owner(Owner),
     /// Something other than a regular file took its place.
     #[error("it is no regular file any more")]
     NotAFile,
@@ -60,6 +63,7 @@ fn drift_of(root: &Root, path: &std::path::Path, entry: &Entry) -> Option<DriftK
         Origin::Absent => Some(DriftKind::Missing),
         Origin::Link { .. } => Some(DriftKind::NotAFile),
         Origin::File { .. } if entry.sha256 != sha256(&live.bytes) => Some(DriftKind::Content),
-        Origin::File { mode, .. } => (mode != entry.mode).then_some(DriftKind::Mode(mode)),
+        Origin::File { mode, .. } if mode != entry.mode => Some(DriftKind::Mode(mode)),
+        Origin::File { owner, .. } => (owner != Owner::ours()).then_some(DriftKind::Owner(owner)),
     }
 }

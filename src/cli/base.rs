@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use image_config_agent::apply::{Base as Kept, Origin, Session, adopted};
+use image_config_agent::driver::control::Request;
 use image_config_agent::host::{Content, Root};
 use image_config_agent::plan::diff;
 use image_config_agent::settings::Settings;
 use serde_json::json;
 
-use super::{Exit, FormatArgs, HostArgs, output};
+use super::{Exit, FormatArgs, HostArgs, output, status};
 
 /// Shows or changes the base.
 #[derive(Debug, Args)]
@@ -96,15 +97,22 @@ impl Base {
     }
 
     fn adopt(&self, root: &Root, settings: &Settings, file: &Path) -> anyhow::Result<Exit> {
-        let session = Session::open(root, super::apply::PATIENCE)?;
-        let bytes = adopted(root, &settings.paths, file)
-            .with_context(|| format!("{} cannot become the base", file.display()))?;
-        session.replace_base(file, bytes)?;
+        let request = Request::AdoptBase { file: file.to_owned() };
+        let message = match status::ask(root, &request)? {
+            Some(answer) if answer.ok => answer.message,
+            Some(answer) => bail!(answer.message),
+            None => {
+                let session = Session::open(root, super::apply::PATIENCE)?;
+                let bytes = adopted(root, &settings.paths, file)
+                    .with_context(|| format!("{} cannot become the base", file.display()))?;
+                session.replace_base(file, bytes)?;
+                format!("adopted {}; the next apply builds upon it", file.display())
+            }
+        };
         if self.format.is_json() {
             output::json(&json!({"path": file, "adopted": true}))?;
         } else {
-            let file = file.display();
-            output::print(&format!("adopted {file}; the next apply builds upon it\n"))?;
+            output::print(&format!("{message}\n"))?;
         }
         Ok(Exit::Yes)
     }

@@ -57,8 +57,11 @@ impl Status {
         };
         let file = Path::new(RUN_DIR).join("status.json");
         let Some(bytes) = root.read(&file)? else {
-            let file = file.display();
-            let error = format!("{file} is missing: no agent has run since the host started");
+            let why = match is_running {
+                Some(true) => "the agent that runs could not write it: its log says why",
+                _ => "no agent has run since the host started",
+            };
+            let error = format!("{} is missing: {why}", file.display());
             match self.format {
                 StatusFormat::Text => output::note(&error),
                 StatusFormat::Json => output::json(&json!({ "error": error }))?,
@@ -70,8 +73,7 @@ impl Status {
         };
         let status: Report = parse(&bytes)
             .with_context(|| format!("{} is no status of this agent's", file.display()))?;
-        let is_alive =
-            is_running.unwrap_or_else(|| Path::new(&format!("/proc/{}", status.pid)).exists());
+        let is_alive = is_running.unwrap_or_else(|| is_agent(status.pid));
         match self.format {
             StatusFormat::Text => output::print(&text(&status, is_alive, Timestamp::now()))?,
             StatusFormat::Json => output::bytes(&bytes)?,
@@ -80,6 +82,12 @@ impl Status {
         let is_well = is_alive && status.is_converged();
         Ok(if is_well { Exit::Yes } else { Exit::No })
     }
+}
+
+/// Whether the process of that number is one of this program: another may have got the number since.
+fn is_agent(pid: u32) -> bool {
+    let name = |process: &str| std::fs::read(format!("/proc/{process}/comm")).ok();
+    name(&pid.to_string()).is_some_and(|other| Some(other) == name("self"))
 }
 
 fn parse(bytes: &[u8]) -> anyhow::Result<Report> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::host::{HostError, Root};
 use crate::report::RUN_DIR;
@@ -39,6 +40,11 @@ pub enum Request {
     Release,
     /// To try again what was undone, rolled back or is contested.
     Retry,
+    /// To make a file, with the agent's entries taken out, its base (rule R1).
+    AdoptBase {
+        /// The file, as the host sees it.
+        file: PathBuf,
+    },
     /// To forget which serials a source gave (rule E2).
     ResetSource {
         /// The source, as `source.order` names it.
@@ -57,6 +63,7 @@ impl Request {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::Retry => "retry",
+            Self::AdoptBase { .. } => "base adopt",
             Self::ResetSource { .. } => "source reset",
         }
     }
@@ -77,30 +84,88 @@ pub type Asked = (Request, oneshot::Sender<Answer>);
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The longest request.
-const LONGEST: u64 = 4096;
+/// How long the last answers may take to be read.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Listens on the control socket below `root`.
-///
-/// # Errors
-/// The directory cannot be made or the socket not be bound.
-pub fn listen(root: &Root) -> io::Result<UnixListener> {
-    bind(root, &Path::new(RUN_DIR).join("control.sock"), 0o600)
+/// The longest request: a path has 4,096 bytes at most.
+const LONGEST: u64 = 8192;
+
+/// The control socket of a running agent, and what is asked over it.
+pub struct Control {
+    asked: mpsc::Receiver<Asked>,
+    asking: mpsc::Sender<Asked>,
+    accepting: JoinHandle<()>,
+}
+
+impl Control {
+    /// Listens on the socket below `root`.
+    ///
+    /// # Errors
+    /// The directory cannot be made or the socket not be bound.
+    pub fn open(root: &Root) -> io::Result<Self> {
+        let (asking, asked) = mpsc::channel(8);
+        let accepting = tokio::spawn(serve(bind(root, &socket(), 0o600)?, asking.clone()));
+        Ok(Self { asked, asking, accepting })
+    }
+
+    /// Listens anew where somebody has removed the socket.
+    pub fn keep(&mut self, root: &Root) {
+        if !matches!(root.node(&socket()), Ok(None)) {
+            return;
+        }
+        match bind(root, &socket(), 0o600) {
+            Ok(listener) => {
+                self.accepting.abort();
+                self.accepting = tokio::spawn(serve(listener, self.asking.clone()));
+            }
+            Err(error) => tracing::warn!("nobody can ask for anything: {error}"),
+        }
+    }
+
+    /// What is asked next.
+    pub async fn next(&mut self) -> Option<Asked> {
+        self.asked.recv().await
+    }
+
+    /// Lets everybody hear what was answered; who asks now is told that it is too late.
+    pub async fn end(mut self) {
+        self.accepting.abort();
+        drop(self.asking);
+        let rest = async {
+            while let Some((_, answer)) = self.asked.recv().await {
+                let message = "the agent is stopping".to_owned();
+                // A client that has gone wants no answer.
+                let _ = answer.send(Answer { ok: false, message });
+            }
+        };
+        // Who does not listen is not waited for.
+        let _ = tokio::time::timeout(LAST_ANSWERS, rest).await;
+    }
+}
+
+fn socket() -> PathBuf {
+    Path::new(RUN_DIR).join("control.sock")
 }
 
 /// Listens on a socket of the host. The path goes through a handle of its directory: the name of a socket
 /// must be short.
 ///
 /// # Errors
-/// The directory cannot be made, something that is no socket stands there, or it cannot be bound.
+/// The directory cannot be made, something that is no socket stands there, somebody listens there, or it
+/// cannot be bound.
 pub(super) fn bind(root: &Root, socket: &Path, mode: u32) -> io::Result<UnixListener> {
     let directory = directory(root, socket).map_err(io::Error::other)?;
     let name = socket.file_name().unwrap_or_default();
     let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
-    // What an earlier process left; the lock says that there is no other.
-    let is_left = path.symlink_metadata().is_ok_and(|left| left.file_type().is_socket());
-    if is_left {
-        std::fs::remove_file(&path)?;
+    let is_socket = path.symlink_metadata().is_ok_and(|left| left.file_type().is_socket());
+    if is_socket {
+        // What an earlier process left refuses every connection.
+        match std::os::unix::net::UnixStream::connect(&path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(&path)?;
+            }
+            _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
+        }
     }
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
@@ -115,7 +180,7 @@ fn directory(root: &Root, socket: &Path) -> Result<std::os::fd::OwnedFd, HostErr
 }
 
 /// Takes requests until the driver is gone.
-pub async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
+async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, in practice: that passes.
@@ -147,18 +212,39 @@ async fn converse(mut stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Res
     write.write_all(format!("{}\n", serde_json::to_string(&answer)?).as_bytes()).await
 }
 
-/// Asks the agent that runs for `root`; `None` where none runs.
+/// Asks the agent that runs for `root`; `None` where none runs, or it ends before it answers.
 ///
 /// # Errors
 /// The agent is there but gives no answer in time.
 pub fn ask(root: &Root, request: &Request, patience: Duration) -> io::Result<Option<Answer>> {
+    let Some(stream) = connect(root)? else { return Ok(None) };
+    let request = format!("{}\n", serde_json::to_string(request)?);
+    match exchange(stream, &request, patience) {
+        Ok(line) if line.is_empty() => Ok(None),
+        Ok(line) => Ok(Some(serde_json::from_str(&line)?)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn exchange(
+    mut stream: std::os::unix::net::UnixStream,
+    request: &str,
+    patience: Duration,
+) -> io::Result<String> {
     use std::io::{BufRead as _, Write as _};
-    let Some(mut stream) = connect(root)? else { return Ok(None) };
     stream.set_read_timeout(Some(patience))?;
-    stream.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes())?;
+    stream.write_all(request.as_bytes())?;
     let mut line = String::new();
     std::io::BufReader::new(stream).read_line(&mut line)?;
-    Ok(Some(serde_json::from_str(&line)?))
+    Ok(line)
 }
 
 /// Whether an agent runs for `root`.

@@ -1,19 +1,18 @@
 //! Looking: what the documents mean for the host, and how the host and its engine stand.
 
-use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::path::Path;
+use std::time::Instant;
 
 use super::engine::{ASK_SETTINGS, EngineSaid};
 use super::{Driver, Source};
 use crate::apply::{ApplyError, Drift, drift, is_applied};
-use crate::machine::Phase;
+use crate::machine::Ending;
 use crate::model::{Finding, Severity};
 use crate::plan::{Asked, Impact};
 use crate::proposal::{Documents, HostFiles, Input, Proposal};
 use crate::report::EngineState;
 use crate::report::reasons::reasons;
 use crate::runtime::{ActiveState, Load, Unit};
-use crate::settings::DriftAction;
 use crate::source::Trouble;
 use crate::wish::{NodeSeen, Seen, Standing, Wish};
 
@@ -98,65 +97,8 @@ impl Driver<'_> {
         .wish()
     }
 
-    /// Puts right what others just changed, without a look at the documents (rule H9).
-    pub(super) async fn heal_at_once(&mut self) {
-        let drift = match drift(self.root) {
-            Ok(drift) => drift,
-            Err(error) => return self.fail(error.to_string()),
-        };
-        self.note_drift(&drift);
-        self.facts.is_applied &= drift.is_empty();
-        let is_busy = matches!(self.memory.phase, Phase::Changing(_) | Phase::Undoing { .. });
-        let is_held = self.memory.is_held || self.facts.observes.is_some();
-        if is_busy || is_held || self.healable(&drift).is_empty() {
-            // What is half-done puts them right itself.
-        } else if self.memory.phase != Phase::Idle {
-            self.heal_aside(&drift).await;
-        } else {
-            let unit = self.look_at_engine().await;
-            let wish = self.seen(&drift, &self.host(), unit.as_ref()).wish();
-            if let Wish::Change { change, .. } = wish {
-                self.begin(change).await;
-                self.refresh();
-            }
-        }
-        self.report();
-    }
-
-    /// Puts right what others change while the engine is being told, which may take minutes.
-    pub(super) fn heal_while_told(&mut self) {
-        let is_held = self.memory.is_held || self.facts.observes.is_some();
-        let Ok(drift) = drift(self.root) else { return };
-        if is_held || self.healable(&drift).is_empty() {
-            return;
-        }
-        self.note_drift(&drift);
-        // Which of the two files it reads nobody knows.
-        self.is_told_in_vain |= drift.iter().any(|drift| self.is_kept_in_memory(&drift.path));
-        if let Err(error) = self.heal() {
-            self.fail(error.to_string());
-        }
-        self.report();
-    }
-
-    /// Puts right what others changed while a change waits. The engine is not told on the side: if it
-    /// may have read what others wrote, it is restarted once the change has ended.
-    async fn heal_aside(&mut self, drift: &[Drift]) {
-        let unit = self.look_at_engine().await;
-        let has_read = self.has_read(drift, unit.as_ref());
-        match self.heal() {
-            Ok(_) if has_read => {
-                self.memory.owes_restart = true;
-                self.remember();
-            }
-            Ok(_) => {}
-            Err(error) => self.fail(error.to_string()),
-        }
-    }
-
     /// What there is to be seen beside the documents.
     fn seen(&self, drift: &[Drift], host: &HostFiles, unit: Option<&Unit>) -> Seen {
-        let heals = !self.healable(drift).is_empty();
         let owes_restart = self.memory.owes_restart;
         Seen {
             is_held: self.memory.is_held || self.facts.observes.is_some(),
@@ -164,59 +106,15 @@ impl Driver<'_> {
             asked: Asked::Nothing,
             hurts_pods: false,
             node: None,
-            heals,
-            has_read_foreign: self.has_read(drift, unit),
+            heals: self.foreign(drift),
             owes_restart,
-            is_readable: (heals || owes_restart) && host.view().registries.is_ok(),
+            is_readable: owes_restart && host.view().registries.is_ok(),
             standing: self.standing(unit),
             dependents: unit.map(|unit| unit.dependents.clone()).unwrap_or_default(),
         }
     }
 
-    /// Whether the engine may have read what others wrote into files that it keeps in memory. Where
-    /// nobody can tell, it may.
-    fn has_read(&self, drift: &[Drift], unit: Option<&Unit>) -> bool {
-        let mut kept = drift.iter().filter(|drift| self.is_kept_in_memory(&drift.path));
-        match self.standing(unit) {
-            Standing::Silent => false,
-            Standing::Starting | Standing::Unreachable => kept.next().is_some(),
-            Standing::Failing => {
-                // It may start by itself at any time.
-                let is_tried = unit.is_some_and(|unit| unit.active == ActiveState::Activating);
-                is_tried && kept.next().is_some()
-            }
-            Standing::Running => {
-                let last_read = unit.and_then(|unit| unit.last_read);
-                kept.any(|drift| self.was_there_by(&drift.path, last_read))
-            }
-        }
-    }
-
-    /// Whether the engine reads a file at its start and at a reload, and not at every pull.
-    pub(super) fn is_kept_in_memory(&self, path: &Path) -> bool {
-        let paths = &self.settings.paths;
-        path == paths.registries_conf || path.starts_with(&paths.registries_conf_d)
-    }
-
-    /// Whether a file may have been as it is at that time. What is gone, or says nothing of its age, may
-    /// have been so for long; what is of a time to come was changed under another clock.
-    fn was_there_by(&self, path: &Path, time: Option<SystemTime>) -> bool {
-        let changed = self.root.changed(path).ok().flatten();
-        let Some((changed, time)) = changed.zip(time) else { return true };
-        changed <= time || changed > SystemTime::now()
-    }
-
-    /// Files that are to be put right: not those that somebody keeps changing (rule H9).
-    pub(super) fn healable(&self, drift: &[Drift]) -> Vec<PathBuf> {
-        if self.settings.drift == DriftAction::Report {
-            return Vec::new();
-        }
-        let now = Instant::now();
-        let paths = drift.iter().map(|drift| &drift.path);
-        paths.filter(|path| !self.heals.is_contested(path, now)).cloned().collect()
-    }
-
-    fn note_drift(&mut self, drift: &[Drift]) {
+    pub(super) fn note_drift(&mut self, drift: &[Drift]) {
         let now = Instant::now();
         let line = |drift: &Drift| format!("{}: {}", drift.path.display(), drift.kind);
         self.facts.drifted = drift.iter().map(line).collect();
@@ -309,11 +207,12 @@ impl Driver<'_> {
             Standing::Failing => {
                 EngineState::Failing(format!("{} is {}", self.settings.runtime.unit, unit.sub))
             }
-            Standing::Running => match &self.facts.engine {
-                EngineState::Unconfirmed => EngineState::Unconfirmed,
-                _ => EngineState::Ready,
-            },
+            Standing::Running if self.memory.owes_restart => EngineState::Unconfirmed,
+            Standing::Running => EngineState::Ready,
         };
+        let is_mended = self.facts.engine == EngineState::Ready;
+        // It failed before the last change, and after it.
+        self.facts.ending.take_if(|ending| is_mended && matches!(ending, Ending::StillFailing(_)));
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod control;
 mod engine;
 mod feeds;
+mod heal;
 mod heals;
 mod listen;
 mod log;
@@ -38,7 +39,7 @@ pub use once::Once;
 pub use service::{Service, ServiceError, run};
 
 use crate::apply::session::discard;
-use crate::apply::{Applied, ApplyError, Outcome, Recovery, Session};
+use crate::apply::{Applied, AppliedSet, ApplyError, Outcome, Recovery, Session, one_step_back};
 use crate::host::Root;
 use crate::machine::{Action, Change, Ending, Event, Kind, Phase};
 use crate::model::{Digests, Finding};
@@ -55,13 +56,14 @@ use crate::wish::Wish;
 use engine::{EngineSaid, runtime_of};
 pub use engine::{engine_settings, said_last};
 pub use feeds::Feeds;
+use heal::Since;
 use heals::Heals;
 use node::Keeper;
 pub use place::Place;
 use vitals::Vitals;
 
-/// How often the watchdog is told that all is well while something is waited for.
-const BEAT: Duration = Duration::from_secs(5);
+/// How often the driver looks up while it waits for something.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// How many failures a drain that came to nothing counts for.
 const LONG_WAIT: u32 = 8;
@@ -118,6 +120,8 @@ pub struct Driver<'r> {
     heals: Heals,
     /// Whether the status is written: a command that runs once says how it went itself.
     is_service: bool,
+    /// The service is to end.
+    is_stopping: bool,
     /// How often in a row a look came to nothing that may pass.
     failures: u32,
     /// What the engine said last of its settings.
@@ -128,6 +132,8 @@ pub struct Driver<'r> {
     starting_since: Option<Instant>,
     /// Others changed a file while the engine was told: it has to be told again.
     is_told_in_vain: bool,
+    /// What the heal that is under way found; none where an earlier process made it.
+    healed: Option<Since>,
     /// A file that could not be written because its file system is read-only to this process.
     sealed: Option<PathBuf>,
     /// When [`Event::Due`] is due.
@@ -143,6 +149,8 @@ pub struct Driver<'r> {
     sources: Vec<SourceStatus>,
     /// The conditions as an earlier process said them last.
     said_before: Vec<Condition>,
+    /// The status could not be written: its file is missing, or says what was.
+    is_unwritten: bool,
     /// What was said last, for whoever passes it on.
     statuses: Sender<Option<Status>>,
     /// Why metrics are not served although the settings ask for them.
@@ -216,8 +224,10 @@ impl<'r> Driver<'r> {
             mute: None,
             starting_since: None,
             is_told_in_vain: false,
+            healed: None,
             sealed: None,
             is_service: false,
+            is_stopping: false,
             due: None,
             facts: Facts::default(),
             observed: None,
@@ -228,6 +238,7 @@ impl<'r> Driver<'r> {
             waiting: None,
             sources: Vec::new(),
             said_before: Vec::new(),
+            is_unwritten: false,
             statuses: Sender::new(None),
             unserved: None,
             vitals: Vitals::new(),
@@ -248,13 +259,7 @@ impl<'r> Driver<'r> {
         if phase == Phase::Idle {
             return;
         }
-        let applied = Applied::load(self.root).map(|applied| applied.set.digests);
-        let at_target = match phase.change().and_then(|change| change.target.as_ref()) {
-            Some(target) => applied.is_ok_and(|digests| digests.as_ref() == Some(target)),
-            // Nobody knows whether the files went back before the crash: telling the engine of what
-            // it knows does less harm than not telling it.
-            None => true,
-        };
+        let at_target = phase.change().is_none_or(|change| self.is_made(change));
         tracing::info!(phase = phase.name(), at_target, "going on with an interrupted change");
         self.last = phase.change().map(LastChange::new);
         let (phase, action) = phase.resume(at_target);
@@ -263,6 +268,20 @@ impl<'r> Driver<'r> {
         self.perform(action).await;
         if self.is_service {
             self.refresh();
+        }
+    }
+
+    /// Whether the files have changed as a change wants it, after a crash; where the state cannot be read,
+    /// they have not.
+    fn is_made(&self, change: &Change) -> bool {
+        let applied = || Applied::load(self.root).map(|applied| applied.set);
+        match change.kind {
+            Kind::Apply => applied().is_ok_and(|set| set.digests == change.target),
+            // It takes the step that there was.
+            Kind::Rollback => one_step_back(self.root).is_ok_and(|step| step.is_none()),
+            Kind::Revert => applied().is_ok_and(|set| set == AppliedSet::default()),
+            // What is left of a heal the next look finds.
+            Kind::Heal | Kind::Restart => true,
         }
     }
 
@@ -290,6 +309,7 @@ impl<'r> Driver<'r> {
                 }
             };
             self.facts.failure = None;
+            self.remember();
             let now = self.memory.phase.change().map(|change| change.kind);
             if self.memory.phase.is_pending() && now == Some(Kind::Rollback) {
                 // Somebody asked for it, whatever the documents say.
@@ -336,7 +356,9 @@ impl<'r> Driver<'r> {
 
     fn count_failures(&mut self) {
         let is_untidy = self.is_service && self.place.is_some() && !self.is_tidy;
-        let is_stuck = self.facts.failure.is_some() || self.facts.is_put_off || is_untidy;
+        let is_unsaved = self.memory != self.remembered || self.is_unwritten;
+        let is_stuck =
+            self.facts.failure.is_some() || self.facts.is_put_off || is_untidy || is_unsaved;
         self.failures = match &self.facts.ending {
             // A drain has taken its time already.
             Some(Ending::NotDrained(_)) => LONG_WAIT,
@@ -360,6 +382,7 @@ impl<'r> Driver<'r> {
             (None, Some(Ending::NotDrained(_))) => "another try to drain the node",
             (None, _) if self.facts.engine == EngineState::Starting => "the engine to be up",
             (None, _) if self.facts.is_put_off => "the system bus, to tell the engine",
+            (None, _) if self.is_unwritten => "another try to write the status",
             (None, _) => "the cluster, to see how this node stands",
         };
         if self.due.is_none() {
@@ -455,22 +478,23 @@ impl<'r> Driver<'r> {
         self.facts.failure = Some(why);
     }
 
-    /// Waits for `work`, and goes on telling the watchdog that all is well: every work has a
-    /// deadline of its own.
-    async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Waits for `work`, which has a deadline of its own. Meanwhile the watchdog is told that all is well,
+    /// and what others change is put right (rule H9).
+    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 result = &mut work => return result,
-                () = tokio::time::sleep(BEAT) => self.beat(),
+                () = tokio::time::sleep(BEAT) => self.heal_meanwhile(),
             }
+            self.beat();
         }
     }
 
     /// The loop is alive: whoever watches it is told.
     fn beat(&self) {
         self.vitals.beat();
-        service::beat();
+        service::beat(self.is_stopping);
     }
 
     /// What the engine reads at present.

@@ -199,9 +199,17 @@ impl Driver<'_> {
     }
 
     pub(super) async fn cordon(&mut self) -> Event {
-        let Some(place) = self.place.clone() else { return Event::Cordoned };
-        let result = self.ask(place, |node| async move { node.cordon().await }).await;
-        self.done_or_not_yet(result, Event::Cordoned)
+        let Some(place) = self.place.clone() else { return Event::Cordoned { is_alone: false } };
+        let node = self.memory.phase.change().and_then(|change| change.node.as_ref());
+        let is_to_drain = node.is_some_and(|node| node.drain.is_some());
+        let cordon = |node: Node| async move {
+            node.cordon().await?;
+            if is_to_drain { node.is_single_node().await } else { Ok(false) }
+        };
+        match self.ask(place, cordon).await {
+            Ok(is_alone) => Event::Cordoned { is_alone },
+            Err(error) => self.not_yet(error.to_string()),
+        }
     }
 
     pub(super) async fn drain(&mut self) -> Event {
@@ -209,11 +217,7 @@ impl Driver<'_> {
             return Event::Abandon(SLOT_LOST.to_owned());
         }
         let Some(place) = self.place.clone() else { return Event::Drained };
-        let drain = |node: Node| async move {
-            // Pods of a single node could go nowhere.
-            if node.is_single_node().await? { Ok(Drained::Done) } else { node.drain().await }
-        };
-        match self.ask(place, drain).await {
+        match self.ask(place, |node| async move { node.drain().await }).await {
             Ok(Drained::Done) => Event::Drained,
             Ok(Drained::Remaining { pods, why }) => self.not_yet(remaining(&pods, &why)),
             Err(error) => self.not_yet(error.to_string()),
@@ -292,7 +296,7 @@ impl Driver<'_> {
 
     /// One attempt on the node, while the watchdog is told that all is well.
     async fn ask<T, F>(
-        &self,
+        &mut self,
         place: Arc<Place>,
         work: impl FnOnce(Node) -> F,
     ) -> Result<T, NodeError>
@@ -300,13 +304,6 @@ impl Driver<'_> {
         F: Future<Output = Result<T, NodeError>>,
     {
         self.attend(attempt(place, work)).await
-    }
-
-    fn done_or_not_yet<T>(&self, result: Result<T, NodeError>, done: Event) -> Event {
-        match result {
-            Ok(_) => done,
-            Err(error) => self.not_yet(error.to_string()),
-        }
     }
 
     fn not_yet(&self, why: String) -> Event {
@@ -331,6 +328,7 @@ impl Driver<'_> {
     /// Before the agent stops (rule H10): files that the engine has not taken go back, and the node is
     /// let go if nothing on the host has changed yet or all has.
     pub(super) async fn stop(&mut self) {
+        self.is_stopping = true;
         let latest = Instant::now() + STOP_WITHIN;
         self.abandon("the agent is stopping").await;
         self.end_telling().await;

@@ -1,21 +1,16 @@
 //! Performing: what the machine asks for is done, and what came of it is told to the machine.
 
-use std::future::Future;
 use std::path::Path;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::engine::tell_and_start;
 use super::{Driver, log, milliseconds, waiting};
-use crate::apply::{Applied, ApplyError, Outcome, drift};
+use crate::apply::{Applied, ApplyError, Outcome};
 use crate::machine::{Action, Ending, Event, Kind, Phase};
 use crate::plan::Tell;
 use crate::report::EngineState;
 use crate::runtime::Confirmation;
 use crate::waits::jittered;
-
-/// How often files are looked at while the engine is told.
-const HEAL_EVERY: Duration = Duration::from_millis(500);
 
 impl Driver<'_> {
     /// Performs an action and all that follow from it, until one is to wait or the change ends.
@@ -58,7 +53,10 @@ impl Driver<'_> {
                 // Begun by an earlier process, and undone by the journal.
                 None => return Event::Abandon("the documents are to be read again".to_owned()),
             },
-            Some(Kind::Heal) => self.heal(),
+            Some(Kind::Heal) => self.heal().map(|(outcome, since)| {
+                self.healed = Some(since);
+                outcome
+            }),
             Some(Kind::Rollback) => self.session.rollback(None).map(Option::unwrap_or_default),
             Some(Kind::Revert) => self.session.revert(),
             Some(Kind::Restart) | None => Ok(Outcome::default()),
@@ -79,17 +77,6 @@ impl Driver<'_> {
                 Event::NotChanged(error.to_string())
             }
         }
-    }
-
-    pub(super) fn heal(&mut self) -> Result<Outcome, ApplyError> {
-        let paths = self.healable(&drift(self.root)?);
-        let outcome = self.session.heal(&paths)?;
-        let now = Instant::now();
-        for change in &outcome.changes {
-            self.heals.record(&change.path, now);
-        }
-        self.vitals.count(|counts| counts.healed(outcome.changes.len()));
-        Ok(outcome)
     }
 
     /// Brings back the files of before; whoever has done so already has nothing to do.
@@ -116,6 +103,9 @@ impl Driver<'_> {
     async fn tell(&mut self, tell: Tell) -> Event {
         let start = Instant::now();
         let Some(runtime) = self.runtime.clone() else { return Event::Told };
+        if !self.has_to_hear().await {
+            return Event::Told;
+        }
         let dependents = self.memory.phase.change().map(|change| change.dependents.clone());
         self.facts.engine = EngineState::BeingTold;
         self.waiting = match tell {
@@ -126,7 +116,7 @@ impl Driver<'_> {
         };
         self.report();
         let telling = tell_and_start(runtime, tell, dependents.unwrap_or_default());
-        let result = self.heal_during(telling).await;
+        let result = self.attend(telling).await;
         self.waiting = None;
         let took = milliseconds(start);
         if let Some(last) = &mut self.last {
@@ -154,18 +144,6 @@ impl Driver<'_> {
                 self.facts.engine = EngineState::Failing(error.to_string());
                 Event::NotTold { why: error.to_string(), is_passing: error.is_passing() }
             }
-        }
-    }
-
-    /// Waits for the engine's answer; what others change meanwhile is put right (rule H9).
-    async fn heal_during<T>(&mut self, telling: impl Future<Output = T>) -> T {
-        let mut telling = pin!(telling);
-        loop {
-            tokio::select! {
-                answer = &mut telling => return answer,
-                () = tokio::time::sleep(HEAL_EVERY) => self.heal_while_told(),
-            }
-            self.beat();
         }
     }
 
@@ -215,6 +193,10 @@ impl Driver<'_> {
             last.ending = Some(ending);
         }
         self.remember();
+        if self.is_service {
+            // What is said of it is to be what it brought.
+            self.refresh();
+        }
         self.report();
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::control::{Answer, Request};
 use super::{Asking, Driver, Source, log};
-use crate::apply::{Applied, ApplyError, Base, given_back, one_step_back};
+use crate::apply::{Applied, ApplyError, Base, adopted, given_back, one_step_back};
 use crate::host::{Content, HostError};
 use crate::machine::{Change, Ending, Kind, Phase};
 use crate::plan::impact::impact;
@@ -16,7 +16,7 @@ use crate::render::FileSet;
 use crate::report::status::FORMAT;
 use crate::report::{ManagedFile, RUN_DIR, Status};
 use crate::settings::SourceName;
-use crate::wish::change;
+use crate::wish::step;
 
 /// Somebody on the host wants it.
 const TYPED: Asking = Asking { accepts_lock_out: false, is_typed: true, is_retry: false };
@@ -51,6 +51,7 @@ impl Driver<'_> {
                 self.settle(Asking::default()).await;
                 Ok(answer)
             }
+            Request::AdoptBase { file } => self.adopt(&file).await,
             Request::ResetSource { name } => self.reset_source(name).await,
             Request::Retry => {
                 self.heals.clear();
@@ -104,20 +105,22 @@ impl Driver<'_> {
             let message = "nothing to do: there is no step to go back".to_owned();
             return Ok(Answer { ok: true, message });
         };
-        let wish = self.change_to(kind, &files).await?;
-        if !self.is_free_for(&wish).await {
+        let (change, is_owed) = self.change_to(kind, &files).await?;
+        if !self.is_free_for(&change).await {
             return Ok(busy());
         }
-        self.begin(wish).await;
-        let answer = self.ending_in_words();
-        if self.is_service {
-            self.refresh();
-        }
-        Ok(answer)
+        self.memory.owes_restart |= is_owed;
+        self.begin(change).await;
+        self.count_failures();
+        Ok(self.ending_in_words())
     }
 
-    /// The change to files that come from no documents.
-    async fn change_to(&mut self, kind: Kind, files: &FileSet) -> Result<Change, ApplyError> {
+    /// The change to files that come from no documents, and whether a restart is owed afterwards.
+    async fn change_to(
+        &mut self,
+        kind: Kind,
+        files: &FileSet,
+    ) -> Result<(Change, bool), ApplyError> {
         let unit = self.look_at_engine().await;
         let base = Base::load(self.root)?;
         let host = self.host();
@@ -130,17 +133,29 @@ impl Driver<'_> {
             _ => self.settings.runtime.action,
         };
         let cost = impact(&host.view(), &after, host.hides_reloads());
-        let tell = match cost.asks(action) {
-            Asked::Now(tell) => Some(tell).filter(|_| self.runtime.is_some()),
-            Asked::Nothing | Asked::Later => None,
+        let asked = match self.runtime {
+            Some(_) => cost.asks(action),
+            None => Asked::Nothing,
         };
         let standing = self.standing(unit.as_ref());
         let dependents = unit.map(|unit| unit.dependents).unwrap_or_default();
-        let change = change(kind, tell, standing, dependents);
+        let (change, is_owed) = step(kind, asked, standing, dependents);
         let is_reached = self.look_at_node_object().await;
         let node = self.node_seen(TYPED, is_reached);
         let node = node.and_then(|node| node.steps(&change, standing, cost.drain.needed));
-        Ok(Change { node, ..change })
+        Ok((Change { node, ..change }, is_owed))
+    }
+
+    /// Makes a file its own base, and builds upon it (rule R1).
+    async fn adopt(&mut self, file: &Path) -> Result<Answer, ApplyError> {
+        if !self.memory.phase.is_open() {
+            return Ok(busy());
+        }
+        let bytes = adopted(self.root, &self.settings.paths, file)?;
+        self.session.replace_base(file, bytes)?;
+        self.settle(Asking::default()).await;
+        let message = format!("adopted {}; what is applied builds upon it", file.display());
+        Ok(Answer { ok: true, message })
     }
 
     /// Forgets what a source gave so far (rule E2); its documents stay in force.
@@ -158,7 +173,7 @@ impl Driver<'_> {
     async fn hold(&mut self, is_held: bool) -> Answer {
         self.memory.is_held = is_held;
         self.facts.is_held = is_held;
-        self.remember();
+        let unsaved = self.save().err();
         if is_held {
             self.abandon("somebody asked this agent to change nothing").await;
             self.end_telling().await;
@@ -170,7 +185,13 @@ impl Driver<'_> {
                 "held: what has begun is brought to its end, and nothing else is changed until release"
             }
         };
-        Answer { ok: true, message: message.to_owned() }
+        match unsaved {
+            None => Answer { ok: true, message: message.to_owned() },
+            Some(error) => {
+                let message = format!("{message}; but only until the agent ends: {error}");
+                Answer { ok: false, message }
+            }
+        }
     }
 
     /// Whether the documents are applied, in words.
@@ -206,17 +227,18 @@ impl Driver<'_> {
             }
             (_, Some(Ending::NotDrained(why) | Ending::Abandoned(why))) => no(why),
             (_, Some(Ending::RolledBack(why) | Ending::StillFailing(why))) => no(why),
-            (_, Some(Ending::Unconfirmed)) => Answer { ok: true, message: self.unconfirmed() },
+            _ if self.memory.owes_restart => Answer { ok: true, message: self.untaken() },
             _ => Answer { ok: true, message: "done".to_owned() },
         }
     }
 
-    /// What follows a reload that nothing confirmed, in words (rule H7).
-    fn unconfirmed(&self) -> String {
+    /// What follows where the engine has not heard of the files, or has not confirmed them, in words (rules
+    /// H3, H7).
+    fn untaken(&self) -> String {
         let unit = &self.settings.runtime.unit;
         format!(
-            "done, but nothing shows whether the engine took the files: a restart is queued for when \
-             the agent changes the host again; before that, systemctl restart {unit} does it"
+            "done, but nothing shows that the engine took the files: the agent restarts it once that can \
+             be, unless it is held; systemctl restart {unit} does it, too"
         )
     }
 
@@ -224,8 +246,7 @@ impl Driver<'_> {
     /// holds; one that cannot be read says nothing.
     pub(super) fn begin_to_serve(&mut self) {
         self.is_service = true;
-        let file = Path::new(RUN_DIR).join("status.json");
-        let bytes = self.root.read(&file).ok().flatten().unwrap_or_default();
+        let bytes = self.root.read(&status_file()).ok().flatten().unwrap_or_default();
         let before = serde_json::from_slice::<Status>(&bytes);
         self.said_before = before.map(|status| status.conditions).unwrap_or_default();
     }
@@ -240,7 +261,8 @@ impl Driver<'_> {
         let now = Timestamp::now();
         let status = self.status_at(now);
         let is_old = |old: &Status| Status { written: now, ..old.clone() } == status;
-        if self.statuses.borrow().as_ref().is_some_and(is_old) && self.is_written() {
+        let is_said = self.statuses.borrow().as_ref().is_some_and(is_old);
+        if is_said && !self.is_unwritten && self.is_there() {
             return;
         }
         let last = self.statuses.borrow().as_ref().map(|last| last.conditions.clone());
@@ -250,27 +272,31 @@ impl Driver<'_> {
         self.statuses.send_replace(Some(status));
     }
 
-    fn publish(&self, status: &Status) {
+    fn publish(&mut self, status: &Status) {
         super::service::say(status);
         let written = serde_json::to_vec_pretty(status)
             .map_err(|error| error.to_string())
             .and_then(|bytes| self.write_status(&bytes).map_err(|error| error.to_string()));
-        if let Err(error) = written {
-            tracing::error!("the status cannot be written: {error}");
+        let was_unwritten = std::mem::replace(&mut self.is_unwritten, written.is_err());
+        let Err(error) = written else { return };
+        // What was true before is not to be read as if it were now.
+        let removed = self.root.remove(&status_file());
+        if !was_unwritten {
+            let removed = removed.err().map(|error| format!("; nor removed: {error}"));
+            tracing::error!("the status cannot be written: {error}{}", removed.unwrap_or_default());
         }
     }
 
-    /// Whether the file is there: somebody may have removed it, or it could not be written.
-    fn is_written(&self) -> bool {
-        matches!(self.root.changed(&Path::new(RUN_DIR).join("status.json")), Ok(Some(_)))
+    /// Whether the file is there: somebody may have removed it.
+    fn is_there(&self) -> bool {
+        matches!(self.root.changed(&status_file()), Ok(Some(_)))
     }
 
     fn write_status(&self, bytes: &[u8]) -> Result<(), HostError> {
-        let file = Path::new(RUN_DIR).join("status.json");
-        for missing in self.root.way_to(&file)?.1 {
+        for missing in self.root.way_to(&status_file())?.1 {
             self.root.make_dir(&missing)?;
         }
-        self.root.replace(&file, bytes)
+        self.root.replace(&status_file(), bytes)
     }
 
     fn status_at(&self, now: Timestamp) -> Status {
@@ -324,6 +350,10 @@ impl Driver<'_> {
         ];
         read.into_iter().chain(ours.keys()).cloned().collect()
     }
+}
+
+fn status_file() -> PathBuf {
+    Path::new(RUN_DIR).join("status.json")
 }
 
 fn busy() -> Answer {

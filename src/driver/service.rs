@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::control::{self, Asked};
+use super::control::{Asked, Control};
 use super::engine::{EngineWatch, runtime_of};
 use super::listen::Served;
 use super::reports::Reports;
@@ -77,13 +77,13 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         Recovery::Finished => tracing::warn!("an interrupted change was finished first"),
         Recovery::Undone => tracing::warn!("an interrupted change was undone first"),
     }
-    let asked = take_requests(service.root)
+    let control = Control::open(service.root)
         .map_err(|error| ServiceError::System("open the control socket", error))?;
     let mut around = Around::new(&waking)?;
     around.follow(&mut driver).await;
     notify(&[NotifyState::Ready]);
     driver.resume().await;
-    let mut inbox = Inbox { signals, wakes, asked, times: Times::new() };
+    let mut inbox = Inbox { signals, wakes, control, times: Times::new() };
     while let Some(occasion) = inbox.next(&mut driver, &mut around.reports).await {
         match occasion {
             Occasion::Reload => reload(service, &mut driver, &mut inbox.times, &waking),
@@ -92,11 +92,16 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
             Occasion::Asked((request, answer)) => {
                 // A client that has gone wants no answer.
                 let _ = answer.send(driver.answer(request).await);
+                inbox.times.look_within(driver.look_again_in());
             }
             Occasion::Time => driver.work(&mut inbox.times).await,
             Occasion::Nudge => {}
-            Occasion::Retry(name) => driver.retry_for(name).await,
+            Occasion::Retry(name) => {
+                driver.retry_for(name).await;
+                inbox.times.look_within(driver.look_again_in());
+            }
         }
+        inbox.control.keep(service.root);
         around.follow(&mut driver).await;
         driver.beat();
         if driver.is_to_start_anew() {
@@ -107,16 +112,8 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     tracing::info!(phase = driver.memory.phase.name(), "stopping");
     driver.stop().await;
     drop(driver);
-    around.reports.end().await;
+    tokio::join!(inbox.control.end(), around.reports.end());
     Ok(())
-}
-
-/// What is asked over the control socket, from now on.
-fn take_requests(root: &Root) -> io::Result<Receiver<Asked>> {
-    let listener = control::listen(root)?;
-    let (asking, asked) = mpsc::channel(8);
-    tokio::spawn(control::serve(listener, asking));
-    Ok(asked)
 }
 
 impl Service<'_> {
@@ -217,11 +214,9 @@ impl Driver<'_> {
             times.look = Instant::now();
             return;
         }
-        self.refresh();
         self.count_failures();
         self.report();
-        // What has woken the loop meanwhile is not forgotten.
-        times.look = times.look.min(Instant::now() + self.look_again_in());
+        times.look_within(self.look_again_in());
     }
 }
 
@@ -269,7 +264,7 @@ impl Signals {
 struct Inbox {
     signals: Signals,
     wakes: UnboundedReceiver<Wake>,
-    asked: Receiver<Asked>,
+    control: Control,
     times: Times,
 }
 
@@ -279,7 +274,7 @@ impl Inbox {
         let occasion = tokio::select! {
             signal = self.signals.next() => return signal,
             Some(wake) = self.wakes.recv() => Occasion::Wake(wake),
-            Some(request) = self.asked.recv() => Occasion::Asked(request),
+            Some(request) = self.control.next() => Occasion::Asked(request),
             () = sleep(self.times.next(driver.due)) => Occasion::Time,
             () = driver.vitals.nudged() => Occasion::Nudge,
             retry = reports.news() => retry.map_or(Occasion::Nudge, Occasion::Retry),
@@ -376,6 +371,11 @@ impl Times {
         self.look = Instant::now() + jittered(again);
     }
 
+    /// What has woken the loop meanwhile is not forgotten.
+    fn look_within(&mut self, again: Duration) {
+        self.look = self.look.min(Instant::now() + jittered(again));
+    }
+
     /// When to wake up at the latest.
     fn next(&self, due: Option<Instant>) -> Instant {
         let beat = self.beat.map(|beat| Instant::now() + beat);
@@ -387,9 +387,13 @@ async fn sleep(until: Instant) {
     tokio::time::sleep_until(until.into()).await;
 }
 
-/// Tells the watchdog that the loop is alive.
-pub(super) fn beat() {
+/// Tells the watchdog that the loop is alive; a stop that goes on, that it needs so much time more.
+pub(super) fn beat(is_stopping: bool) {
+    const MORE: u32 = 30_000_000;
     notify(&[NotifyState::Watchdog]);
+    if is_stopping {
+        notify(&[NotifyState::ExtendTimeoutUsec(MORE)]);
+    }
 }
 
 /// Tells systemd in one line what goes on.

@@ -184,8 +184,8 @@ pub(super) const RUNTIME_READY: &[Entry] = &[
         name: "Unconfirmed",
         weight: "Unknown",
         place: "RuntimeReady",
-        cause: "the engine was told, and has not said that it took the files",
-        remedy: "restart it when that suits; a reload that is not confirmed becomes a restart by itself where it can",
+        cause: "the engine could not be told of the files, or has not said that it took them",
+        remedy: "wait for the restart that is due; where the node is held, restart it when that suits",
     },
     Entry {
         name: "Failing",

@@ -88,8 +88,10 @@ pub(super) fn claiming(change: Change, event: Event) -> (Phase, Action) {
 pub(super) fn cordoning(change: Change, event: Event) -> (Phase, Action) {
     match event {
         Event::Due => (Phase::Cordoning(change), Action::Cordon),
-        Event::Cordoned if is_drained(&change) => (Phase::Draining(change), Action::Drain),
-        Event::Cordoned => proceed(change),
+        Event::Cordoned { is_alone: false } if is_drained(&change) => {
+            (Phase::Draining(change), Action::Drain)
+        }
+        Event::Cordoned { .. } => proceed(stripped_of_drain(change)),
         Event::NotYet { after, .. } => (Phase::Cordoning(change), Action::Wait(pace(after))),
         Event::Abandon(why) => leave(Ending::Abandoned(why)),
         Event::Begin(next) if is_same(&change, &next) => {
@@ -128,6 +130,14 @@ fn is_drained(change: &Change) -> bool {
     change.node.as_ref().is_some_and(|node| node.drain.is_some())
 }
 
+/// Its pods stay: there are none that have to go, or there is no other node for them.
+fn stripped_of_drain(mut change: Change) -> Change {
+    if let Some(node) = &mut change.node {
+        node.drain = None;
+    }
+    change
+}
+
 /// A change that was asked for in spite of the brake is still asked for so when it is looked at again.
 fn lifted(change: &Change, mut next: Change) -> Change {
     if let (Some(node), Some(before)) = (&mut next.node, &change.node)
@@ -143,9 +153,9 @@ pub(super) fn changing(change: Change, event: Event) -> (Phase, Action) {
         Event::Changed => changed(change),
         Event::NotChanged(why) => end(change, Ending::NotChanged(why)),
         Event::Due => (Phase::Changing(change), Action::Change),
-        // The slot could not be renewed before the first write: other documents may come meanwhile.
+        // The slot could not be renewed before the first write.
         Event::NotYet { after, .. } if change.node.is_some() => {
-            (Phase::Cordoning(change), Action::Wait(pace(after)))
+            (Phase::Changing(change), Action::Wait(pace(after)))
         }
         Event::Abandon(why) => end(change, Ending::Abandoned(why)),
         _ => (Phase::Changing(change), Action::Nothing),

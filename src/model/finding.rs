@@ -170,6 +170,9 @@ fn shortened(value: &str) -> String {
     }
 }
 
+/// Findings that say no more than that a source's first answer is still to come.
+pub const PENDING: [&str; 2] = ["NotAskedYet", "Reading"];
+
 /// Whether any of `findings` keeps everything from being written.
 #[must_use]
 pub fn any_error(findings: &[Finding]) -> bool {

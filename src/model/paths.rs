@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// Where the agent keeps its state, below the root.
 pub const STATE_DIR: &str = "/var/lib/image-config-agent";
 
+/// Where the status and the sockets of a running agent lie, below the root.
+pub const RUN_DIR: &str = "/run/image-config-agent";
+
 /// Every path that the agent reads or writes, absolute as the host sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {

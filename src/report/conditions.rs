@@ -64,7 +64,7 @@ pub enum EngineState {
     BeingTold,
     /// It runs, and obeys the files as far as anybody knows.
     Ready,
-    /// It was told, but does not say whether it took the files (rule H7).
+    /// It could not be told, or does not say whether it took the files: a restart is owed (rule H7).
     Unconfirmed,
     /// It does not run, or does not take the files.
     Failing(String),
@@ -201,7 +201,7 @@ impl Facts {
             Phase::Leaving { .. } => {
                 said(Truth::False, "Uncordoning", not_yet("the node is being uncordoned"))
             }
-            Phase::Changing(_) => said(Truth::False, "Changing", "the files are changing"),
+            Phase::Changing(_) => said(Truth::False, "Changing", not_yet("the files are changing")),
             Phase::Telling { .. } => said(
                 Truth::False,
                 "TellingEngine",
@@ -263,7 +263,7 @@ impl Facts {
             EngineState::Unconfirmed => said(
                 Truth::Unknown,
                 "Unconfirmed",
-                "the engine was told, but has not said that it took the files",
+                "nothing shows that the engine has taken the files; it has yet to be restarted",
             ),
             EngineState::Failing(why) => said(Truth::False, "Failing", why),
             EngineState::Unreachable(why) => said(Truth::Unknown, "Unreachable", why),

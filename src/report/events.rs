@@ -11,6 +11,7 @@ use super::node_status::message;
 use super::{Drain, LastChange, Status, Truth};
 use crate::machine::{Ending, Kind};
 use crate::model::digest::sha256;
+use crate::model::finding::PENDING;
 use crate::model::{Finding, Severity};
 use crate::plan::Tell;
 
@@ -220,11 +221,13 @@ fn of_the_conditions(old: Option<&Status>, new: &Status, said: &mut Vec<Said>) {
 }
 
 /// Findings that were not there before, the gravest first; those that are mere information are none
-/// of them.
+/// of them, nor is that there was no answer yet.
 fn of_the_findings(old: Option<&Status>, new: &Status, said: &mut Vec<Said>) {
     let before: BTreeSet<&Finding> = old.iter().flat_map(|old| &old.findings).collect();
-    let is_new =
-        |finding: &&Finding| finding.severity != Severity::Info && !before.contains(finding);
+    let is_new = |finding: &&Finding| {
+        let is_mere = finding.severity == Severity::Info || PENDING.contains(&&*finding.name);
+        !(is_mere || before.contains(finding))
+    };
     let mut found: Vec<&Finding> = new.findings.iter().filter(is_new).collect();
     found.sort();
     let (of_documents, of_host): (Vec<_>, Vec<_>) =

@@ -10,8 +10,7 @@ use crate::machine::{Change, Ending, Kind};
 use crate::model::{Digests, Finding};
 use crate::plan::Tell;
 
-/// Where the status and the sockets of a running agent lie, below the root.
-pub const RUN_DIR: &str = "/run/image-config-agent";
+pub use crate::model::paths::RUN_DIR;
 
 /// The format of the status; it grows when a reader of an older one would go wrong.
 pub const FORMAT: u64 = 1;

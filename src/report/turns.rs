@@ -2,6 +2,7 @@
 
 use super::{Condition, Truth};
 use crate::model::Severity;
+use crate::model::finding::PENDING;
 
 /// Conditions that have turned, for one and the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ fn has_turned(old: &Condition, new: &Condition) -> bool {
 fn severity(condition: &Condition, is_idle: bool) -> Severity {
     let reason = condition.reason.as_str();
     match (condition.kind.as_str(), condition.status) {
-        _ if condition.is_good() => Severity::Info,
+        _ if condition.is_good() || PENDING.contains(&reason) => Severity::Info,
         (_, Truth::Unknown)
             if matches!(reason, "NotRead" | "NotAsked" | "NotYet" | "Starting" | "BeingTold") =>
         {
@@ -67,7 +68,10 @@ fn severity(condition: &Condition, is_idle: bool) -> Severity {
         ("Applied", Truth::False) if !is_idle => Severity::Info,
         // Nobody has given any yet, as after an installation; or somebody wants it so.
         ("Valid" | "Applied", _)
-            if matches!(reason, "NoDocuments" | "Paused" | "Held" | "WaitingForEngine") =>
+            if matches!(
+                reason,
+                "NoDocuments" | "Paused" | "Held" | "WaitingForEngine" | "ChangedByOthers"
+            ) =>
         {
             Severity::Warning
         }

@@ -74,8 +74,8 @@ pub enum RuntimeError {
     },
     /// The engine's socket gives no answer.
     #[error(
-        "no answer to GET {path} on {} for {waited:?}: {why}; see whether the engine runs and \
-         listens there", socket.display()
+        "no answer to GET {path} on {} for {:.1} s: {why}; see whether the engine runs and \
+         listens there", socket.display(), waited.as_secs_f64()
     )]
     Silent {
         /// The engine's socket.

@@ -12,7 +12,7 @@ mod unit;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journal::{Journal, Verdict};
 use socket::Socket;
@@ -44,11 +44,11 @@ pub struct RuntimeSettings {
     /// The command that reads the host's journal: journalctl, and what it needs before all else
     /// (as `--root=/host`).
     pub journalctl: Vec<OsString>,
-    /// How long a job that starts or restarts may take.
+    /// How long a job that starts or restarts may take, with the engine's first answer on its socket.
     pub restart_deadline: Duration,
-    /// How long a reload may take, and then again how long its mark in the journal.
+    /// How long a reload may take, with its mark in the journal.
     pub reload_deadline: Duration,
-    /// How long the engine may take to answer on its socket.
+    /// How long an engine that runs may take to answer on its socket.
     pub answer_deadline: Duration,
 }
 
@@ -57,6 +57,9 @@ pub struct RuntimeSettings {
 pub struct Runtime {
     settings: RuntimeSettings,
 }
+
+/// A job that ends at the last moment leaves at least so much for the answer to it.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// The lines of its log that the failure of a unit comes with.
 const LAST_LINES: usize = 5;
@@ -130,13 +133,15 @@ impl Runtime {
     }
 
     async fn restart(&self, bus: &Bus, before: &Unit) -> Result<Confirmation, RuntimeError> {
+        let start = Instant::now();
         bus.reset_failed(&before.id).await?;
         self.run(bus, Job::Restart, &before.id, self.settings.restart_deadline).await?;
         let after = self.running(bus, &before.id).await?;
         if after.invocation == before.invocation {
             return Err(RuntimeError::SameInvocation { unit: after.id });
         }
-        self.answering(bus, &before.id).await?;
+        let left = self.settings.restart_deadline.saturating_sub(start.elapsed());
+        self.answering(bus, &before.id, left.max(LEAST)).await?;
         Ok(Confirmation::Confirmed)
     }
 
@@ -145,9 +150,11 @@ impl Runtime {
     async fn reload(&self, bus: &Bus, before: &Unit) -> Result<Confirmation, RuntimeError> {
         let journal = self.journal(&before.invocation);
         let mark = journal.end().await;
+        let start = Instant::now();
         self.run(bus, Job::Reload, &before.id, self.settings.reload_deadline).await?;
+        let left = self.settings.reload_deadline.saturating_sub(start.elapsed());
         let verdict = match mark {
-            Ok(mark) => journal.verdict(&mark, self.settings.reload_deadline).await,
+            Ok(mark) => journal.verdict(&mark, left.max(LEAST)).await,
             Err(why) => Err(why),
         };
         let confirmation = match verdict {
@@ -157,7 +164,7 @@ impl Runtime {
             Err(why) => Confirmation::Unconfirmed(why),
         };
         self.running(bus, &before.id).await?;
-        self.answering(bus, &before.id).await?;
+        self.answering(bus, &before.id, self.settings.answer_deadline).await?;
         Ok(confirmation)
     }
 
@@ -205,9 +212,14 @@ impl Runtime {
 
     /// Waits until the engine answers. Where it does not, and does not run any more either,
     /// that is what is wrong.
-    async fn answering(&self, bus: &Bus, name: &str) -> Result<(), RuntimeError> {
+    async fn answering(
+        &self,
+        bus: &Bus,
+        name: &str,
+        patience: Duration,
+    ) -> Result<(), RuntimeError> {
         let socket = Socket::new(&self.settings.socket)?;
-        let answer = socket.answers(self.settings.answer_deadline).await;
+        let answer = socket.answers(patience).await;
         if answer.is_err() {
             self.running(bus, name).await?;
         }

@@ -50,7 +50,7 @@ impl<'s> Socket<'s> {
             let last = match self.get(INFO, left.min(TRY)).await {
                 Ok(answer) if answer.status() == StatusCode::OK => return Ok(()),
                 Ok(answer) => bad_answer(self.path, INFO, answer.status().to_string()),
-                Err(error) => self.silent(INFO, patience, &error),
+                Err(error) => self.silent(INFO, start.elapsed(), &error),
             };
             if start.elapsed() + pause >= patience {
                 return Err(last);
@@ -63,7 +63,8 @@ impl<'s> Socket<'s> {
     /// The settings that CRI-O runs with, as TOML.
     pub(super) async fn config(&self, patience: Duration) -> Result<Vec<u8>, RuntimeError> {
         const CONFIG: &str = "/config";
-        let silent = |error| self.silent(CONFIG, patience, &error);
+        let start = Instant::now();
+        let silent = |error| self.silent(CONFIG, start.elapsed(), &error);
         let mut answer = self.get(CONFIG, patience).await.map_err(silent)?;
         if answer.status() != StatusCode::OK {
             return Err(bad_answer(self.path, CONFIG, answer.status().to_string()));

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Paths;
-use crate::model::paths::STATE_DIR;
+use crate::model::paths::{RUN_DIR, STATE_DIR};
 use crate::node::NodeSettings;
 use crate::plan::RuntimeAction;
 
@@ -230,6 +230,12 @@ impl Settings {
         if drop_in.parent() != Some(&paths.registries_conf_d) || !is_conf {
             let dir = paths.registries_conf_d.display();
             problem("paths.search_drop_in", format!("the engine reads none but {dir}/*.conf"));
+        }
+        if let Some(Listen::Unix(socket)) = &self.metrics_listen {
+            let own = ["control.sock", "status.json"].map(|name| Path::new(RUN_DIR).join(name));
+            if *socket == self.runtime.socket || own.contains(socket) {
+                problem("metrics.listen", format!("{} is there already", socket.display()));
+            }
         }
         problems
     }

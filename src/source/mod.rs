@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::decode::SourceFile;
+use crate::model::finding::PENDING;
 use crate::model::{Finding, Origin, Severity};
 
 /// What a source that is followed over the network gives at present. Its task sends a new one
@@ -87,7 +88,7 @@ impl Trouble {
     /// Whether its first answer is still to come, so that nobody knows what it will give.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        matches!(self.reason.as_ref(), "NotAskedYet" | "Reading")
+        PENDING.contains(&self.reason.as_ref())
     }
 
     /// It gives what is refused.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use image_config_agent::driver::{Driver, Source, block_on};
 use image_config_agent::host::Root;
+use image_config_agent::machine::Kind;
 use image_config_agent::plan::RuntimeAction;
 use image_config_agent::proposal::{HostFiles, Input};
 use image_config_agent::settings::{Runtime, Settings};
@@ -19,8 +20,10 @@ use crate::runtime_support::{Host as Engine, running};
 use crate::transaction::tree;
 use crate::victim::{CALLS, DONE, Hit, ONE_THREAD, REFUSED, fate, process, with_each};
 
-/// What a victim of this file does.
+/// What a victim of this file does: all that the documents ask for, or a step that somebody asks for.
 const CONVERGE: &str = "Converge";
+const ROLL_BACK: &str = "RollBack";
+const REVERT: &str = "RevertAll";
 const DOCUMENTS: &str = "/docs/image.json";
 const ENGINE: &str = "/run/engine";
 /// Where the driver looks for programs: nothing is there.
@@ -34,10 +37,19 @@ enum Change {
     /// A file of ours is gone. A reload follows that nobody confirms: there is no journalctl. So a
     /// restart is owed.
     Heal,
+    /// One step back, and a restart of the engine.
+    Rollback,
+    /// All the way back, and a reload that nobody confirms.
+    Revert,
 }
 
-/// Does what the documents ask for, as a command that runs once.
-pub fn converge(root: &Root) -> i32 {
+/// Does what the documents ask for, or a step back, as a command that runs once.
+pub fn go(root: &Root, action: &str) -> i32 {
+    let step = match action {
+        ROLL_BACK => Some(Kind::Rollback),
+        REVERT => Some(Kind::Revert),
+        _ => None,
+    };
     let runtime = Runtime {
         is_managed: Some(true),
         action: RuntimeAction::Restart,
@@ -53,7 +65,13 @@ pub fn converge(root: &Root) -> i32 {
         Ok(driver) => driver,
         Err(error) => return refused(&error.to_string()),
     };
-    match block_on(driver.apply_once(false, false)) {
+    let once = async {
+        match step {
+            Some(kind) => driver.step_back_once(kind).await,
+            None => driver.apply_once(false, false).await,
+        }
+    };
+    match block_on(once) {
         Ok(once) if once.answer.ok => DONE,
         Ok(once) => refused(&format!("{}, {:?}", once.answer.message, once.findings)),
         Err(error) => refused(&error.to_string()),
@@ -81,16 +99,35 @@ fn with_engine<T>(work: impl FnOnce(&Engine) -> T) -> T {
 }
 
 impl Change {
+    /// What makes it.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Apply | Self::Heal => CONVERGE,
+            Self::Rollback => ROLL_BACK,
+            Self::Revert => REVERT,
+        }
+    }
+
+    /// Whether the engine was told of it.
+    fn is_told(self, engine: &Engine) -> bool {
+        let how = if self == Self::Revert { "reload" } else { "restart" };
+        engine.told().contains(&format!("{how} crio.service"))
+    }
+
     /// A host right before the change.
     fn before(self, engine: &Engine) -> Scratch {
         let host = Scratch::new();
         host.write(REGISTRIES, "# The host's own.\n").mkdir("/etc/docker/certs.d");
         host.link(ENGINE, engine.dir.path());
         host.write(DOCUMENTS, blocking("a.io"));
-        assert!(run(&host, engine));
+        assert!(run(&host, engine, CONVERGE));
         match self {
             Self::Apply => drop(host.write(DOCUMENTS, blocking("b.io"))),
             Self::Heal => fs::remove_file(host.at(REGISTRIES)).unwrap(),
+            Self::Rollback | Self::Revert => {
+                host.write(DOCUMENTS, blocking("b.io"));
+                assert!(run(&host, engine, CONVERGE));
+            }
         }
         engine.unit("crio.service", running());
         engine.state.lock().unwrap().told.clear();
@@ -107,41 +144,43 @@ fn blocking(registry: &str) -> String {
 }
 
 /// A process that finds the bus.
-fn driver(program: &str, host: &Scratch, engine: &Engine) -> Command {
-    let mut command = process(program, host, CONVERGE);
+fn driver(program: &str, host: &Scratch, engine: &Engine, action: &str) -> Command {
+    let mut command = process(program, host, action);
     let bus = engine.settings.bus.as_ref().unwrap();
     command.env("DBUS_SYSTEM_BUS_ADDRESS", bus);
     command
 }
 
 /// Runs the driver, whom nothing befalls; whether it did what was to be done.
-fn run(host: &Scratch, engine: &Engine) -> bool {
+fn run(host: &Scratch, engine: &Engine, action: &str) -> bool {
     let this = std::env::current_exe().unwrap();
-    let mut driver = driver(this.to_str().unwrap(), host, engine);
+    let mut driver = driver(this.to_str().unwrap(), host, engine, action);
     driver.env("PATH", NO_JOURNALCTL).status().unwrap().success()
-}
-
-/// The engine was restarted since it was asked last.
-fn is_restarted(engine: &Engine) -> bool {
-    engine.told().iter().any(|told| told == "restart crio.service")
 }
 
 /// Cuts the driver off, starts it again, and asserts that all is then as it should be.
 fn cut_off(engine: &Engine, change: Change, after: &[String], inject: &str) -> Hit {
     let host = change.before(engine);
-    let mut strace = driver("strace", &host, engine);
+    let mut strace = driver("strace", &host, engine, change.action());
     strace.args(["-E", &format!("PATH={NO_JOURNALCTL}")]);
     let hit = fate(strace, &[inject, ONE_THREAD]);
     let what = format!("{change:?} with {inject}: {hit:?}");
-    assert!(run(&host, engine), "{what}");
+    if change == Change::Rollback {
+        // A step that has begun is gone on with, whoever starts next.
+        let memory = host.at("/var/lib/image-config-agent/driver.json");
+        let has_begun = fs::read_to_string(memory).is_ok_and(|text| text.contains("rollback"));
+        run(&host, engine, CONVERGE);
+        assert!(!has_begun || files(&host) == after, "{what}: {:?}", files(&host));
+    }
+    assert!(run(&host, engine, change.action()), "{what}");
     assert_eq!(files(&host), after, "{what}");
-    assert!(is_restarted(engine), "{what}: {:?}", engine.told());
+    assert!(change.is_told(engine), "{what}: {:?}", engine.told());
     hit
 }
 
 /// Cuts the driver off at every call, one after the other; how often.
 fn everywhere(faults: &[(&str, &str)]) {
-    let changes = [Change::Apply, Change::Heal];
+    let changes = [Change::Apply, Change::Heal, Change::Rollback, Change::Revert];
     let all: Vec<_> = changes
         .into_iter()
         .flat_map(|change| {
@@ -166,8 +205,8 @@ fn everywhere(faults: &[(&str, &str)]) {
 /// The tree after a change that nothing befell.
 fn undisturbed(engine: &Engine, change: Change) -> Vec<String> {
     let host = change.before(engine);
-    assert!(run(&host, engine));
-    assert!(is_restarted(engine), "{change:?}");
+    assert!(run(&host, engine, change.action()));
+    assert!(change.is_told(engine), "{change:?}");
     files(&host)
 }
 

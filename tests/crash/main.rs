@@ -33,7 +33,8 @@ use transaction::{
     h1_an_error_in_the_recovery_leaves_old_or_new,
     h1_an_error_of_the_disk_leaves_the_host_unchanged_or_applied,
     h1_crash_at_any_syscall_leaves_old_or_new, h1_crash_in_the_recovery_leaves_old_or_new,
-    h1_files_are_durable_before_the_journal_says_so, h11_a_foreign_owner_is_a_warning,
+    h1_files_are_durable_before_the_journal_says_so,
+    h11_a_foreign_owner_is_a_warning_and_taken_from,
 };
 use victim::{ACTION, ROOT};
 
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     if let (Some(root), Ok(action)) = (std::env::var_os(ROOT), std::env::var(ACTION)) {
         let root = Root::open(Path::new(&root)).unwrap();
         let code = Action::named(&action)
-            .map_or_else(|| driver::converge(&root), |action| action.run(&root));
+            .map_or_else(|| driver::go(&root, &action), |action| action.run(&root));
         return ExitCode::from(u8::try_from(code).unwrap());
     }
     // The same calls in the same order on any file system; memory is ten times as fast.
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
         h1_a_read_only_disk_leaves_the_host_unchanged,
         h1_a_fault_in_any_thread_leaves_old_or_new,
         h1_files_are_durable_before_the_journal_says_so,
-        h11_a_foreign_owner_is_a_warning,
+        h11_a_foreign_owner_is_a_warning_and_taken_from,
         h1_a_driver_that_crashes_anywhere_is_gone_on_with,
         h1_a_driver_that_meets_an_error_anywhere_is_gone_on_with,
     ];

@@ -372,12 +372,13 @@ pub fn h1_files_are_durable_before_the_journal_says_so() {
     assert!(after >= 3, "the journal's own renames are made durable, {after}");
 }
 
-pub fn h11_a_foreign_owner_is_a_warning() {
+pub fn h11_a_foreign_owner_is_a_warning_and_taken_from() {
     let host = Action::Second.before();
     std::os::unix::fs::chown(host.at(CA_A), Some(1234), Some(1234)).expect("this suite needs root");
     let (root, digests, files) = (host.root(), digests("1"), first_set());
     let outcome = preview(&root, Request { files: &files, digests: &digests, keep: &[] }).unwrap();
-    assert_eq!(outcome.changes, []);
+    let [change] = outcome.changes.as_slice() else { panic!("{:?}", outcome.changes) };
+    assert_eq!(change.path.to_str().unwrap(), CA_A);
     let [Warning::ForeignOwner { path, owner }] = outcome.warnings.as_slice() else {
         panic!("{:?}", outcome.warnings)
     };

@@ -64,3 +64,33 @@ fn h9_by_setting_it_is_only_said() {
     assert_eq!(serving.host.text(POLICY), "{}");
     assert_eq!(serving.ask("status").code, 2);
 }
+
+/// Nobody would know what to do with what is in a directory.
+#[test]
+fn h9_a_file_that_cannot_be_put_right_keeps_no_other_from_it() {
+    let serving = serving();
+    fs::remove_file(serving.host.at(POLICY)).unwrap();
+    fs::create_dir(serving.host.at(POLICY)).unwrap();
+    serving.host.write(REGISTRIES, "");
+    serving.until("a heal", || serving.host.text(REGISTRIES).contains("a.io"));
+    serving.until_condition("Degraded", "True", "Failed");
+    assert!(serving.ask("status").exits(2).out.contains("policy.json: it is no regular file"));
+    fs::remove_dir(serving.host.at(POLICY)).unwrap();
+    serving.converges();
+    assert!(serving.host.text(POLICY).contains("a.io"));
+}
+
+/// However busy the machine is, it is not the recheck, which is minutes away, that finds it.
+#[test]
+fn h9_a_heal_comes_within_a_second() {
+    let serving = serving();
+    let ours = serving.host.text(POLICY);
+    let heal = || {
+        serving.host.write(POLICY, "{}");
+        let start = Instant::now();
+        serving.until("a heal", || serving.host.text(POLICY) == ours);
+        start.elapsed()
+    };
+    let fastest = (0..3).map(|_| heal()).min().unwrap();
+    assert!(fastest < Duration::from_secs(1), "{fastest:?}");
+}

@@ -195,3 +195,15 @@ fn h11_clients_that_say_nothing_do_not_stay() {
     }
     serving.converges();
 }
+
+/// Another's socket is another's.
+#[test]
+fn h11_a_socket_on_which_somebody_listens_is_left_alone() {
+    let host = Host::with(&[blocking("a.io")]);
+    fs::create_dir_all(host.at("/run/other")).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(host.at("/run/other/x.sock")).unwrap();
+    let serving = Serving::on(host, &["--set", "metrics.listen=unix:/run/other/x.sock"]);
+    serving.until("a word of it", || serving.ask("status").out.contains("somebody listens there"));
+    UnixStream::connect(serving.host.at("/run/other/x.sock")).unwrap();
+    other.accept().unwrap();
+}

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::agent::{CA, Host, POLICY, trusting};
+use crate::agent::{CA, Host, POLICY, REGISTRIES, trusting};
 use crate::serving::{Serving, blocking, serving};
 
 #[test]
@@ -158,4 +158,45 @@ fn h1_a_second_agent_does_not_get_the_host() {
     assert!(said.contains("another image-config-agent"), "{said}");
     assert_eq!(serving.host.text(POLICY), before);
     serving.converges();
+}
+
+/// An administrator's edit, beside the agent that would put it right.
+#[test]
+fn r1_a_base_is_adopted_by_the_running_agent() {
+    let serving = serving();
+    serving.ask("hold").exits(0);
+    // A key of the top comes before all tables.
+    let edited = format!("short-name-mode = \"permissive\"\n{}", serving.host.text(REGISTRIES));
+    serving.host.write(REGISTRIES, edited);
+    serving.host.run(&["base", "adopt", REGISTRIES]).exits(0);
+    serving.ask("release").exits(0);
+    serving.host.documents(&[blocking("b.io")]);
+    serving.until_verdict("b.io/x:1", "rejected");
+    assert!(serving.host.text(REGISTRIES).contains("permissive"));
+    let run = serving.host.run(&["base", "adopt", "/etc/x"]).exits(1);
+    assert!(run.err.contains("/etc/x"), "{}", run.err);
+}
+
+#[test]
+fn x3_a_control_socket_that_somebody_removes_is_made_again() {
+    let serving = serving();
+    fs::remove_dir_all(serving.host.at("/run/image-config-agent")).unwrap();
+    serving.signal(Signal::SIGUSR1);
+    serving.until("the socket", || serving.ask("hold").code == 0);
+    serving.until_condition("Held", "True", "Requested");
+}
+
+/// A request that ends the wait of a stop is answered all the same.
+#[test]
+fn x3_who_asks_while_the_agent_stops_gets_an_answer() {
+    for _ in 0..5 {
+        let mut serving = serving();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| serving.host.run(&["hold"]));
+            serving.signal(Signal::SIGTERM);
+            let said = asked.join().unwrap();
+            assert!(!said.err.contains("EOF"), "{}", said.err);
+        });
+        assert!(serving.stop().success());
+    }
 }

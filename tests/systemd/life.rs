@@ -1,6 +1,6 @@
 //! The service's own life: watchdog, bus, sandbox, drift (rules H9, H11, H13).
 
-use crate::host::{Files, POLICY, REGISTRIES, blocking, running};
+use crate::host::{Files, Host, POLICY, REGISTRIES, blocking, running};
 
 #[test]
 fn h11_it_is_ready_without_documents_and_changes_nothing() {
@@ -197,5 +197,49 @@ fn h13_a_loop_that_hangs_is_killed_by_the_watchdog() {
             && host.is_active("image-config-agent")
     });
     assert!(host.journal().to_lowercase().contains("watchdog"), "{}", host.journal());
+    host.converges();
+}
+
+#[test]
+fn h11_a_file_that_is_given_to_somebody_else_is_taken_back() {
+    let host = running("");
+    host.ok(&["chown", "1000:1000", POLICY]);
+    host.until("its owner", || host.ok(&["stat", "-c", "%u:%g", POLICY]).trim() == "0:0");
+    host.converges();
+}
+
+/// A file system that can be read alone, over what the agent writes to.
+fn seal(host: &Host, directory: &str) {
+    host.ok(&["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", directory]);
+}
+
+#[test]
+fn x3_a_hold_that_cannot_be_kept_is_said_to_last_no_longer_than_the_agent() {
+    const STATE: &str = "/var/lib/image-config-agent";
+    let host = running("");
+    seal(&host, STATE);
+    let said = host.run(&["image-config-agent", "hold"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(said.out.contains("only until the agent ends"), "{}", said.out);
+    host.ok(&["umount", STATE]);
+    // It is written down as soon as that can be.
+    host.until("its memory", || {
+        host.run(&["cat", "/var/lib/image-config-agent/driver.json"])
+            .out
+            .contains("\"is_held\": true")
+    });
+}
+
+#[test]
+fn h13_a_status_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
+    const RUN: &str = "/run/image-config-agent";
+    let host = running("");
+    let before = host.status()["applied"].clone();
+    seal(&host, RUN);
+    assert_eq!(host.run(&["image-config-agent", "status"]).code, 2);
+    host.documents(&blocking("b.test"));
+    host.until("a word of it", || host.journal().contains("the status cannot be written"));
+    host.ok(&["umount", RUN]);
+    host.until("the status", || host.status()["applied"] != before);
     host.converges();
 }

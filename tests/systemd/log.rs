@@ -1,6 +1,6 @@
 //! What an administrator finds in the journal (rule H11).
 
-use crate::host::{Host, blocking, running};
+use crate::host::{Host, POLICY, blocking, running};
 
 /// The agent's entries of this priority or a graver one.
 fn entries(host: &Host, priority: &str) -> String {
@@ -13,6 +13,12 @@ fn entries(host: &Host, priority: &str) -> String {
 fn h11_the_journal_knows_what_went_wrong_by_its_priority() {
     let host = running("");
     assert_eq!(entries(&host, "warning"), "", "{}", host.journal());
+    // That somebody wrote to a file is a warning; that it is put right is none.
+    host.write(POLICY, "{}");
+    host.until("a word of it", || entries(&host, "warning").contains("it has other content"));
+    host.converges();
+    host.applies(&blocking("c.test"));
+    assert_eq!(entries(&host, "err"), "", "{}", host.journal());
     host.write("/etc/image-config-agent/cluster.d/image.json", "{\"kind\"");
     host.until_condition("Valid", "False", "MalformedDocument");
     assert!(entries(&host, "err").contains("Valid False, Applied False"), "{}", host.journal());

@@ -189,3 +189,63 @@ fn h9_what_others_change_while_the_engine_restarts_is_healed_meanwhile() {
     assert_ne!(host.invocation("crio"), crio);
     assert!(peer::pull(&host, "b.test/x:1").unwrap_err().contains("blocked"));
 }
+
+fn mask_bus(host: &Host, command: &str) {
+    host.ok(&["systemctl", command, "--runtime", "dbus.socket", "dbus.service"]);
+    let does = if command == "mask" { "stop" } else { "start" };
+    host.run(&["systemctl", does, "dbus.socket"]);
+    if command == "mask" {
+        host.run(&["systemctl", "stop", "dbus.service"]);
+    }
+}
+
+/// The documents are held by the rollback, and the engine obeys the files.
+fn obeys_rollback(host: &Host) -> bool {
+    host.condition("Applied").1 == "HeldByRollback"
+        && host.condition("RuntimeReady").1 == "AsExpected"
+}
+
+#[test]
+fn h1_a_rollback_without_the_bus_is_told_once_there_is_one() {
+    let host = running("");
+    host.applies(&blocking("b.test"));
+    let crio = host.invocation("crio");
+    mask_bus(&host, "mask");
+    let said = host.run(&["image-config-agent", "rollback"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("nothing shows that the engine took the files"), "{}", said.out);
+    assert!(host.text(REGISTRIES).contains("a.test"));
+    // It is not forgotten with the process.
+    host.run(&["pkill", "-KILL", "-x", "image-config-ag"]);
+    mask_bus(&host, "unmask");
+    host.until("the restart", || obeys_rollback(&host) && host.invocation("crio") != crio);
+    assert!(peer::pull(&host, "a.test/x:1").unwrap_err().contains("blocked"));
+    assert!(host.is_active("kubelet"));
+}
+
+#[test]
+fn h1_a_rollback_while_the_engine_starts_is_told_once_it_has_started() {
+    let host = running("");
+    host.applies(&blocking("b.test"));
+    host.ok(&["systemctl", "stop", "kubelet", "crio"]);
+    host.behaves("slow=4s");
+    start_engine(&host);
+    let crio = host.invocation("crio");
+    host.ok(&["image-config-agent", "rollback"]);
+    assert!(host.text(REGISTRIES).contains("a.test"));
+    host.until("the restart", || obeys_rollback(&host) && host.invocation("crio") != crio);
+    assert!(peer::pull(&host, "a.test/x:1").unwrap_err().contains("blocked"));
+}
+
+/// Nobody who hangs keeps a file of ours as others wrote it.
+#[test]
+fn h9_a_heal_waits_for_nobody() {
+    let host = running("");
+    host.ok(&["pkill", "-STOP", "-x", "dbus-daemon"]);
+    let start = Instant::now();
+    host.write(REGISTRIES, FOREIGN);
+    host.until("the heal", || host.text(REGISTRIES).contains("a.test"));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    host.ok(&["pkill", "-CONT", "-x", "dbus-daemon"]);
+    host.converges();
+}

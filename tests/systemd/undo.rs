@@ -65,6 +65,11 @@ fn h6_an_engine_that_was_failing_is_no_reason_to_undo() {
     host.until_condition("Degraded", "True", "EngineFailing");
     assert!(host.text(REGISTRIES).contains("b.test"));
     assert_eq!(host.condition("RuntimeReady").0, "False");
+    // Somebody mends it.
+    host.behaves("");
+    host.ok(&["systemctl", "restart", "crio"]);
+    host.converges();
+    host.ok(&["image-config-agent", "apply"]);
 }
 
 #[test]

@@ -93,10 +93,16 @@ impl Outbox {
         }
     }
 
-    /// Whether the cluster would see a difference.
+    /// Whether the cluster would see a difference that matters. What a node waits for, and until when, is
+    /// another at each try: of that the heartbeat tells, or a roll-out of thousands would be all reports.
     fn is_news(&self, status: &Status) -> bool {
-        let now = Timestamp::UNIX_EPOCH;
-        let of = |status| NodeImageConfigStatus::of(status, &self.spec, now);
+        let of = |status| {
+            let said = NodeImageConfigStatus::of(status, &self.spec, Timestamp::UNIX_EPOCH);
+            let mut said = NodeImageConfigStatus { waiting: None, ..said };
+            let waits = said.conditions.iter_mut().filter(|said| said.reason == "WaitingForSlot");
+            waits.for_each(|said| said.message.clear());
+            said
+        };
         self.status.as_ref().is_none_or(|old| of(old) != of(status))
     }
 

@@ -174,6 +174,8 @@ fn paths_that_the_agent_or_the_engine_could_not_use_are_refused() {
         (vec![in_state], "keeps its own state"),
         (vec!["paths.policy=/etc/containers/registries.conf"], "paths.registries_conf"),
         (vec!["paths.certs_d=/etc/containers/policy.json"], "paths.policy"),
+        (vec!["metrics.listen=unix:/var/run/crio/crio.sock"], "is there already"),
+        (vec!["metrics.listen=unix:/run/image-config-agent/control.sock"], "is there already"),
     ] {
         let error = load(&[], &[], &flags).unwrap_err();
         assert!(error.contains(problem), "{flags:?}: {error}");
