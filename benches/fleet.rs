@@ -12,6 +12,10 @@ mod agent;
 mod api;
 #[path = "../tests/cluster/cluster.rs"]
 mod cluster;
+#[path = "../tests/cluster/engine.rs"]
+mod engine;
+#[path = "../tests/runtime_support/mod.rs"]
+mod fake;
 #[path = "../tests/cluster/node.rs"]
 mod node;
 #[path = "../tests/cluster/objects.rs"]
@@ -30,12 +34,18 @@ use std::time::{Duration, Instant};
 
 use agent::Agent;
 use cluster::{Cluster, Credentials};
+use engine::Engine;
+use jiff::Timestamp;
+use objects::namespace;
 use proxy::Proxy;
 use serde_json::{Value, json};
 use support::Host;
 
 const IMAGES: &str = "/apis/config.openshift.io/v1/images";
 const REPORTS: &str = "/apis/image-config-agent.io/v1alpha1/nodeimageconfigs";
+
+const NODES: &str = "/api/v1/nodes";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
 /// How long the agents are watched while nothing happens.
 const IDLE: Duration = Duration::from_secs(300);
@@ -44,32 +54,43 @@ const IDLE: Duration = Duration::from_secs(300);
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// An edit may take so long to be everywhere.
-const LATEST: Duration = Duration::from_secs(900);
+const LATEST: Duration = Duration::from_secs(2400);
+
+/// How often a kubelet renews its Lease.
+const BEAT: Duration = Duration::from_secs(10);
 
 fn main() {
     let count = std::env::var("AGENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
     let cluster = Cluster::start();
     cluster.install();
-    edit(&cluster, "first.test");
-    let own = Own::of(&cluster);
+    edit(&cluster, "first.test/app:v1");
+    cluster.admin.create("/api/v1/namespaces", &namespace("kube-node-lease"));
+    (0..count).for_each(|index| make_node(&cluster, &name(index)));
+    thread::scope(|scope| {
+        let (_end, ended) = std::sync::mpsc::channel();
+        let cluster = &cluster;
+        scope.spawn(move || keep_alive(cluster, count, &ended));
+        measure(cluster, count);
+    });
+}
+
+fn measure(cluster: &Cluster, count: usize) {
+    let own = Own::of(cluster);
     let proxy = Proxy::before(cluster.port);
     let start = Instant::now();
-    let agents: Vec<Agent> = (0..count).map(|index| join(&cluster, &proxy, index)).collect();
-    let first = digests_after(&cluster, count, "");
+    let members: Vec<Member> = (0..count).map(|index| join(cluster, &proxy, index)).collect();
+    let first = digests_after(cluster, count, "");
     println!("{count} agents, start to all reported: {:.1} s", start.elapsed().as_secs_f64());
-    let traffic = Traffic { cluster: &cluster, proxy: &proxy, count, own };
-    let before = traffic.now();
-    let start = Instant::now();
-    edit(&cluster, "second.test");
-    digests_after(&cluster, count, &first);
-    let took = start.elapsed();
-    println!("| from edit to last node reported | {:.1} s |", took.as_secs_f64());
-    traffic.per_node("an edit", before, 1.0);
+    let traffic = Traffic { cluster, proxy: &proxy, count, own };
+    // A tag that is blocked disturbs nobody: no node waits for another.
+    let second = traffic.of_edit("an edit that disturbs nobody", "second.test/app:v1", &first);
     thread::sleep(Duration::from_secs(30));
     let before = traffic.now();
     thread::sleep(IDLE);
     traffic.per_node("an idle hour", before, IDLE.as_secs_f64() / 3600.0);
-    let mut memory: Vec<u64> = agents.iter().map(|agent| resident(agent.id())).collect();
+    // A registry that is blocked is read by the engine, and takes something from pods.
+    traffic.of_edit("a roll-out, 10 % at a time", "third.test", &second);
+    let mut memory: Vec<u64> = members.iter().map(|member| resident(member.agent.id())).collect();
     memory.sort_unstable();
     let (median, most) = (memory[memory.len() / 2], memory[memory.len() - 1]);
     println!("| RSS of an agent, median / most | {median} / {most} KiB |");
@@ -88,17 +109,52 @@ fn edit(cluster: &Cluster, registry: &str) {
     }
 }
 
-/// An agent of a node that has no engine: what its change costs elsewhere is not what is measured.
-fn join(cluster: &Cluster, proxy: &Proxy, index: usize) -> Agent {
-    let name = format!("n{index:04}");
-    cluster.admin.create("/api/v1/nodes", &json!({"metadata": {"name": name}}));
-    let token = Credentials::Token(cluster.token(&name));
+fn name(index: usize) -> String {
+    format!("n{index:04}")
+}
+
+/// A Node that is Ready, and the Lease of its kubelet.
+fn make_node(cluster: &Cluster, name: &str) {
+    cluster.admin.create(NODES, &json!({"metadata": {"name": name}}));
+    let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady"});
+    let status = json!({"status": {"conditions": [ready]}});
+    cluster.admin.patch(&format!("{NODES}/{name}/status"), &status);
+    let spec = json!({"holderIdentity": name, "leaseDurationSeconds": 40});
+    cluster.admin.create(LEASES, &json!({"metadata": {"name": name}, "spec": spec}));
+}
+
+/// Renews the Leases of all kubelets, until the other end of `ended` is gone.
+fn keep_alive(cluster: &Cluster, count: usize, ended: &std::sync::mpsc::Receiver<()>) {
+    let pause = BEAT / u32::try_from(count).unwrap();
+    for index in (0..count).cycle() {
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+        let renewed = json!({"spec": {"renewTime": now}});
+        cluster.admin.patch(&format!("{LEASES}/{}", name(index)), &renewed);
+        if ended.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
+            return;
+        }
+    }
+}
+
+/// An agent, and its engine, which does at once what it is told.
+struct Member {
+    agent: Agent,
+    _engine: Engine,
+}
+
+fn join(cluster: &Cluster, proxy: &Proxy, index: usize) -> Member {
+    let token = Credentials::Token(cluster.token(&name(index)));
     let host = Host::new();
+    let engine = Engine::on(&host);
     let at = host.at("/etc/image-config-agent/kubeconfig");
     let settings = format!(
-        "source.order = [\"kube\"]\nkube.kubeconfig = {at:?}\nruntime.manager = \"none\"\n"
+        "{}runtime.action = \"auto\"\nnode.max_unavailable = \"10%\"\n\
+         source.order = [\"kube\"]\nkube.kubeconfig = {at:?}\n",
+        Engine::SETTINGS
     );
-    Agent::on(host, &name, &cluster.kubeconfig(proxy.port, &token), &settings)
+    let kubeconfig = cluster.kubeconfig(proxy.port, &token);
+    let agent = Agent::with_bus(host, &name(index), &kubeconfig, &settings, Some(&engine.bus));
+    Member { agent, _engine: engine }
 }
 
 /// The digest that all nodes report as applied, once it is another than `before`.
@@ -154,6 +210,16 @@ struct Traffic<'a> {
 type Seen = (u64, f64, Instant);
 
 impl Traffic<'_> {
+    /// What it costs, and how long it takes, until an edit is applied everywhere; what is applied then.
+    fn of_edit(&self, what: &str, registry: &str, before: &str) -> String {
+        let (seen, start) = (self.now(), Instant::now());
+        edit(self.cluster, registry);
+        let digest = digests_after(self.cluster, self.count, before);
+        println!("| {what}, to the last node reported | {:.1} s |", start.elapsed().as_secs_f64());
+        self.per_node(what, seen, 1.0);
+        digest
+    }
+
     fn now(&self) -> Seen {
         let asked = f64::from(ASKED.load(Ordering::Relaxed));
         (self.proxy.bytes(), requests(self.cluster) - asked, Instant::now())

@@ -155,7 +155,8 @@ fn stage(root: &Root, edits: &[Edit], journal: &Journal) -> Result<Vec<HostError
     let (mut unkept, mut durable) = (Vec::new(), Vec::new());
     for (step, edit) in journal.steps.iter().zip(edits) {
         if let Some(old) = &step.old {
-            root.hard_link(&step.path, old)?;
+            let copy = root.keep(&step.path, old)?;
+            durable.extend(copy.map(|file| Durable::Content(old, file)));
         }
         match (&step.new, &edit.put) {
             (Some(new), Put::File { bytes, mode, owner }) => {

@@ -58,7 +58,9 @@ impl Status {
         let file = Path::new(RUN_DIR).join("status.json");
         let Some(bytes) = root.read(&file)? else {
             let why = match is_running {
-                Some(true) => "the agent that runs could not write it: its log says why",
+                Some(true) => {
+                    "the agent that runs has not looked yet, or cannot write it: see its log"
+                }
                 _ => "no agent has run since the host started",
             };
             let error = format!("{} is missing: {why}", file.display());

@@ -243,12 +243,15 @@ impl Driver<'_> {
     }
 
     /// From now on the status is written. What an earlier process said last says since when each condition
-    /// holds; one that cannot be read says nothing.
+    /// holds, where it can be read; nobody is to take it for what this one says.
     pub(super) fn begin_to_serve(&mut self) {
         self.is_service = true;
         let bytes = self.root.read(&status_file()).ok().flatten().unwrap_or_default();
         let before = serde_json::from_slice::<Status>(&bytes);
         self.said_before = before.map(|status| status.conditions).unwrap_or_default();
+        if let Err(error) = self.root.remove(&status_file()) {
+            tracing::warn!("the status of an earlier agent stays until the first look: {error}");
+        }
     }
 
     /// Writes the status, if it says anything new. Before the first look there is nothing to be said.

@@ -171,11 +171,29 @@ impl Root {
     ///
     /// # Errors
     /// When `from` is missing, or the two are on different file systems.
-    pub fn hard_link(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<(), HostError> {
         let (old_parent, old) = self.parent(from, "keep")?;
         let (new_parent, new) = self.parent(to, "keep")?;
         linkat(&old_parent, old, &new_parent, new, AtFlags::empty())
             .map_err(|errno| HostError::new("keep", from, errno))
+    }
+
+    /// Keeps the file or link `from` as `to`, which must not exist yet: by a second name, or, where the
+    /// kernel allows that to nobody but its owner (`fs.protected_hardlinks`), by a copy, which is ours and
+    /// comes back open as in [`Root::create_like`].
+    ///
+    /// # Errors
+    /// As [`Root::hard_link`], or it may not be read either.
+    pub fn keep(&self, from: &Path, to: &Path) -> Result<Option<File>, HostError> {
+        let denied = match self.hard_link(from, to) {
+            Err(error) if error.cause == Cause::Denied => error,
+            other => return other.map(|()| None),
+        };
+        let (Some(Node::File { mode, .. }), Some(bytes)) = (self.node(from)?, self.read(from)?)
+        else {
+            return Err(denied);
+        };
+        self.create_like(to, &bytes, mode, Owner::ours(), from).map(|(file, _)| Some(file))
     }
 
     /// Renames `from` to `to`, in place of what stands there; false where `from` is missing.

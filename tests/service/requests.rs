@@ -50,6 +50,19 @@ fn h11_since_when_a_condition_holds_is_known_over_a_restart() {
 }
 
 #[test]
+fn h11_what_an_earlier_agent_said_is_not_taken_for_the_word_of_this_one() {
+    let mut serving = serving();
+    let ours = serving.host.text(POLICY);
+    for _ in 0..5 {
+        assert!(serving.stop().success());
+        serving.host.write(POLICY, "{}");
+        serving.start_again();
+        serving.converges();
+        assert_eq!(serving.host.text(POLICY), ours, "all is well only once it is");
+    }
+}
+
+#[test]
 fn x3_the_status_says_how_the_last_change_went() {
     let serving = serving();
     let said = serving.ask("status").exits(0).out;
