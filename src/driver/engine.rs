@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::heal::Since;
 use super::watch::Wake;
 use crate::apply::ApplyError;
 use crate::apply::state::{self, STATE_DIR};
@@ -56,6 +57,21 @@ impl EngineSaid {
     pub fn save(&self, root: &Root) -> Result<(), ApplyError> {
         state::save(root, &Path::new(STATE_DIR).join("engine.json"), self)
     }
+}
+
+/// What is known of the engine beside how it stands.
+#[derive(Default)]
+pub(super) struct EngineNotes {
+    /// What it said last of its settings.
+    pub said: Option<EngineSaid>,
+    /// The invocation that did not say it, so that it is logged once.
+    pub mute: Option<String>,
+    /// Since when it has been seen to start.
+    pub starting_since: Option<Instant>,
+    /// Others changed a file while it was told: it has to be told again.
+    pub is_told_in_vain: bool,
+    /// What the heal that is under way found; none where an earlier process made it.
+    pub healed: Option<Since>,
 }
 
 /// Wakes the driver whenever the engine's unit changes.

@@ -49,7 +49,7 @@ impl Driver<'_> {
         self.note_drift(&drift);
         match self.heal() {
             // Which of the two files it reads nobody knows.
-            Ok((_, since)) if is_told => self.is_told_in_vain |= !since.is_empty(),
+            Ok((_, since)) if is_told => self.notes.is_told_in_vain |= !since.is_empty(),
             Ok((_, since)) => self.memory.owes_restart |= !since.is_empty(),
             Err(error) => self.fail(error.to_string()),
         }
@@ -109,7 +109,7 @@ impl Driver<'_> {
             return true;
         }
         let unit = self.look_at_engine().await;
-        let has_read = self.has_read(self.healed.as_deref(), unit.as_ref());
+        let has_read = self.has_read(self.notes.healed.as_deref(), unit.as_ref());
         let is_readable = has_read && self.host().view().registries.is_ok();
         match after_heal(has_read, is_readable, self.standing(unit.as_ref())) {
             Asked::Now(_) => return true,

@@ -147,7 +147,8 @@ impl Driver<'_> {
 
     /// Asks an engine that runs which settings it runs with, once an invocation (rule R10).
     async fn ask_settings(&mut self, unit: &Unit) {
-        let is_known = self.said.as_ref().is_some_and(|said| said.invocation == unit.invocation);
+        let is_known =
+            self.notes.said.as_ref().is_some_and(|said| said.invocation == unit.invocation);
         let is_asked = self.standing(Some(unit)) == Standing::Running && !is_known;
         let Some(runtime) = self.runtime.clone().filter(|_| is_asked) else { return };
         let asked = tokio::time::timeout(ASK_SETTINGS, async move { runtime.config().await });
@@ -156,9 +157,9 @@ impl Driver<'_> {
             Ok(Err(error)) => error.to_string(),
             Ok(Ok(answer)) => return self.note_said(&unit.invocation, &answer),
         };
-        if self.mute.as_ref() != Some(&unit.invocation) {
+        if self.notes.mute.as_ref() != Some(&unit.invocation) {
             tracing::warn!("the engine does not say which settings it runs with: {why}");
-            self.mute = Some(unit.invocation.clone());
+            self.notes.mute = Some(unit.invocation.clone());
         }
     }
 
@@ -170,7 +171,7 @@ impl Driver<'_> {
         if let Err(error) = said.save(self.root) {
             self.fail(error.to_string());
         }
-        self.said = Some(said);
+        self.notes.said = Some(said);
     }
 
     /// How the engine stands; without a unit, by what is known of why there is none.
@@ -193,12 +194,12 @@ impl Driver<'_> {
     /// Whether its start takes longer than a restart of ours may: then it counts as failing.
     fn starts_too_long(&self) -> bool {
         let deadline = self.settings.runtime.restart_deadline;
-        self.starting_since.is_some_and(|since| since.elapsed() >= deadline)
+        self.notes.starting_since.is_some_and(|since| since.elapsed() >= deadline)
     }
 
     fn note_engine(&mut self, unit: &Unit) {
-        self.starting_since = match unit.is_starting() {
-            true => self.starting_since.or_else(|| Some(Instant::now())),
+        self.notes.starting_since = match unit.is_starting() {
+            true => self.notes.starting_since.or_else(|| Some(Instant::now())),
             false => None,
         };
         self.facts.engine = match self.standing(Some(unit)) {

@@ -16,6 +16,7 @@ mod node;
 mod once;
 mod perform;
 mod place;
+mod published;
 mod reports;
 mod requests;
 mod sealed;
@@ -32,8 +33,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::watch::Sender;
-
 pub use memory::Memory;
 pub use once::Once;
 pub use service::{Service, ServiceError, run};
@@ -46,20 +45,18 @@ use crate::model::{Digests, Finding};
 use crate::plan::Tell;
 use crate::proposal::{Documents, HostFiles, Proposal};
 use crate::report::metrics::Counts;
-use crate::report::{
-    Condition, EngineState, Facts, LastChange, ReportStatus, SourceStatus, Status, Waiting,
-};
+use crate::report::{EngineState, Facts, LastChange, SourceStatus, Waiting};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::waits::backoff;
 use crate::wish::Wish;
-use engine::{EngineSaid, runtime_of};
+use engine::{EngineNotes, EngineSaid, runtime_of};
 pub use engine::{engine_settings, said_last};
 pub use feeds::Feeds;
-use heal::Since;
 use heals::Heals;
 use node::Keeper;
 pub use place::Place;
+use published::Published;
 use vitals::Vitals;
 
 /// How often the driver looks up while it waits for something.
@@ -96,6 +93,7 @@ pub struct Driver<'r> {
     settings: Settings,
     source: Source,
     runtime: Option<Arc<Runtime>>,
+    notes: EngineNotes,
     /// The cluster's node that this host is, if it is one.
     place: Option<Arc<Place>>,
     /// The settings name another place; it is taken once no change is under way.
@@ -106,10 +104,6 @@ pub struct Driver<'r> {
     is_tidy: bool,
     /// A request to try again that came in the middle of a change.
     deferred_retry: Option<String>,
-    /// Why the cluster is told nothing at present, if it is not.
-    untold: Option<String>,
-    /// The URL that the status goes to, if it goes to one.
-    reporting: Option<ReportStatus>,
     /// Since when the phase is what it is.
     entered: Instant,
     memory: Memory,
@@ -124,16 +118,6 @@ pub struct Driver<'r> {
     is_stopping: bool,
     /// How often in a row a look came to nothing that may pass.
     failures: u32,
-    /// What the engine said last of its settings.
-    said: Option<EngineSaid>,
-    /// The invocation that did not say it, so that it is logged once.
-    mute: Option<String>,
-    /// Since when the engine has been seen to start.
-    starting_since: Option<Instant>,
-    /// Others changed a file while the engine was told: it has to be told again.
-    is_told_in_vain: bool,
-    /// What the heal that is under way found; none where an earlier process made it.
-    healed: Option<Since>,
     /// A file that could not be written because its file system is read-only to this process.
     sealed: Option<PathBuf>,
     /// When [`Event::Due`] is due.
@@ -147,14 +131,7 @@ pub struct Driver<'r> {
     outcome: Outcome,
     waiting: Option<Waiting>,
     sources: Vec<SourceStatus>,
-    /// The conditions as an earlier process said them last.
-    said_before: Vec<Condition>,
-    /// The status could not be written: its file is missing, or says what was.
-    is_unwritten: bool,
-    /// What was said last, for whoever passes it on.
-    statuses: Sender<Option<Status>>,
-    /// Why metrics are not served although the settings ask for them.
-    unserved: Option<Finding>,
+    published: Published,
     vitals: Vitals,
 }
 
@@ -207,24 +184,18 @@ impl<'r> Driver<'r> {
             settings,
             source,
             runtime,
+            notes: EngineNotes { said, ..EngineNotes::default() },
             place,
             is_moving: false,
             keeper: None,
             is_tidy: false,
             deferred_retry: None,
-            untold: None,
-            reporting: None,
             entered: Instant::now(),
             remembered: memory.clone(),
             memory,
             judged: None,
             heals: Heals::default(),
             failures: 0,
-            said,
-            mute: None,
-            starting_since: None,
-            is_told_in_vain: false,
-            healed: None,
             sealed: None,
             is_service: false,
             is_stopping: false,
@@ -237,10 +208,7 @@ impl<'r> Driver<'r> {
             outcome: Outcome::default(),
             waiting: None,
             sources: Vec::new(),
-            said_before: Vec::new(),
-            is_unwritten: false,
-            statuses: Sender::new(None),
-            unserved: None,
+            published: Published::default(),
             vitals: Vitals::new(),
         };
         driver.facts.is_held = driver.memory.is_held;
@@ -356,7 +324,7 @@ impl<'r> Driver<'r> {
 
     fn count_failures(&mut self) {
         let is_untidy = self.is_service && self.place.is_some() && !self.is_tidy;
-        let is_unsaved = self.memory != self.remembered || self.is_unwritten;
+        let is_unsaved = self.memory != self.remembered || self.published.is_unwritten;
         let is_stuck =
             self.facts.failure.is_some() || self.facts.is_put_off || is_untidy || is_unsaved;
         self.failures = match &self.facts.ending {
@@ -382,7 +350,7 @@ impl<'r> Driver<'r> {
             (None, Some(Ending::NotDrained(_))) => "another try to drain the node",
             (None, _) if self.facts.engine == EngineState::Starting => "the engine to be up",
             (None, _) if self.facts.is_put_off => "the system bus, to tell the engine",
-            (None, _) if self.is_unwritten => "another try to write the status",
+            (None, _) if self.published.is_unwritten => "another try to write the status",
             (None, _) => "the cluster, to see how this node stands",
         };
         if self.due.is_none() {
@@ -499,7 +467,7 @@ impl<'r> Driver<'r> {
 
     /// What the engine reads at present.
     fn host(&self) -> HostFiles {
-        let engine = self.said.as_ref().map(|said| said.settings.as_bytes());
+        let engine = self.notes.said.as_ref().map(|said| said.settings.as_bytes());
         HostFiles::read(self.root, &self.settings, engine)
     }
 }

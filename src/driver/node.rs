@@ -377,12 +377,12 @@ impl Driver<'_> {
             is_cordoned: has_slot && !matches!(phase, Phase::Cordoning(_)),
             drain: drain_state(phase, self.facts.ending.as_ref()),
             retried: self.memory.retried.clone(),
-            untold: self.untold.clone(),
+            untold: self.published.untold.clone(),
         })
     }
 
     fn is_degraded(&self) -> bool {
-        let last = self.statuses.borrow();
+        let last = self.published.statuses.borrow();
         let conditions = last.as_ref().map_or(&[][..], |status| &status.conditions);
         conditions.iter().any(|c| c.kind == "Degraded" && c.status == Truth::True)
     }

@@ -54,7 +54,7 @@ impl Driver<'_> {
                 None => return Event::Abandon("the documents are to be read again".to_owned()),
             },
             Some(Kind::Heal) => self.heal().map(|(outcome, since)| {
-                self.healed = Some(since);
+                self.notes.healed = Some(since);
                 outcome
             }),
             Some(Kind::Rollback) => self.session.rollback(None).map(Option::unwrap_or_default),
@@ -186,7 +186,7 @@ impl Driver<'_> {
         if ending == Ending::Done && was_restarted {
             self.memory.owes_restart = false;
         }
-        self.memory.owes_restart |= std::mem::take(&mut self.is_told_in_vain);
+        self.memory.owes_restart |= std::mem::take(&mut self.notes.is_told_in_vain);
         self.facts.ending = Some(ending.clone());
         if let Some(last) = &mut self.last {
             self.vitals.count(|counts| counts.change(last.kind, &ending));

@@ -56,8 +56,8 @@ impl Reports {
         self.follow_cluster(driver);
         let untold = self.cluster.as_ref().and_then(|cluster| cluster.trouble.borrow().clone());
         let reporting = self.http.as_ref().map(ToUrl::status);
-        if (&driver.untold, &driver.reporting) != (&untold, &reporting) {
-            (driver.untold, driver.reporting) = (untold, reporting);
+        if (&driver.published.untold, &driver.published.reporting) != (&untold, &reporting) {
+            (driver.published.untold, driver.published.reporting) = (untold, reporting);
             driver.report();
         }
     }
@@ -79,7 +79,7 @@ impl Reports {
             let reporter = Reporter {
                 cluster: Arc::clone(&place.cluster),
                 node: place.name.clone(),
-                statuses: driver.statuses.subscribe(),
+                statuses: driver.published.statuses.subscribe(),
                 retry: asking,
                 trouble: failing,
             };
@@ -124,7 +124,8 @@ impl Reports {
             old.task.abort();
         }
         self.http = url.map(|url| {
-            let (statuses, report) = (driver.statuses.subscribe(), settings.report.clone());
+            let (statuses, report) =
+                (driver.published.statuses.subscribe(), settings.report.clone());
             let (failing, trouble) = watch::channel(None);
             let passing = report::http::pass_on(report.clone(), url.clone(), statuses, failing);
             ToUrl { report, url, task: tokio::spawn(passing), trouble }

@@ -1,20 +1,16 @@
-//! What people ask of a running agent, and the status that it writes for them.
+//! What people ask of a running agent.
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-
 use super::control::{Answer, Request};
-use super::{Asking, Driver, Source, log};
+use super::{Asking, Driver, Source};
 use crate::apply::{Applied, ApplyError, Base, adopted, given_back, one_step_back};
-use crate::host::{Content, HostError};
+use crate::host::Content;
 use crate::machine::{Change, Ending, Kind, Phase};
 use crate::plan::impact::impact;
 use crate::plan::{Asked, RuntimeAction};
 use crate::proposal::Engine;
 use crate::render::FileSet;
-use crate::report::status::FORMAT;
-use crate::report::{ManagedFile, RUN_DIR, Status};
 use crate::settings::SourceName;
 use crate::wish::step;
 
@@ -242,95 +238,6 @@ impl Driver<'_> {
         )
     }
 
-    /// From now on the status is written. What an earlier process said last says since when each condition
-    /// holds, where it can be read; nobody is to take it for what this one says.
-    pub(super) fn begin_to_serve(&mut self) {
-        self.is_service = true;
-        let bytes = self.root.read(&status_file()).ok().flatten().unwrap_or_default();
-        let before = serde_json::from_slice::<Status>(&bytes);
-        self.said_before = before.map(|status| status.conditions).unwrap_or_default();
-        if let Err(error) = self.root.remove(&status_file()) {
-            tracing::warn!("the status of an earlier agent stays until the first look: {error}");
-        }
-    }
-
-    /// Writes the status, if it says anything new. Before the first look there is nothing to be said.
-    pub(super) fn report(&mut self) {
-        let has_looked = self.facts.is_read || self.facts.failure.is_some();
-        let is_under_way = self.memory.phase != Phase::Idle;
-        if !self.is_service || !(has_looked || is_under_way) {
-            return;
-        }
-        let now = Timestamp::now();
-        let status = self.status_at(now);
-        let is_old = |old: &Status| Status { written: now, ..old.clone() } == status;
-        let is_said = self.statuses.borrow().as_ref().is_some_and(is_old);
-        if is_said && !self.is_unwritten && self.is_there() {
-            return;
-        }
-        let last = self.statuses.borrow().as_ref().map(|last| last.conditions.clone());
-        let is_idle = self.memory.phase == Phase::Idle;
-        log::turned(&last.unwrap_or_default(), &status.conditions, is_idle);
-        self.publish(&status);
-        self.statuses.send_replace(Some(status));
-    }
-
-    fn publish(&mut self, status: &Status) {
-        super::service::say(status);
-        let written = serde_json::to_vec_pretty(status)
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| self.write_status(&bytes).map_err(|error| error.to_string()));
-        let was_unwritten = std::mem::replace(&mut self.is_unwritten, written.is_err());
-        let Err(error) = written else { return };
-        // What was true before is not to be read as if it were now.
-        let removed = self.root.remove(&status_file());
-        if !was_unwritten {
-            let removed = removed.err().map(|error| format!("; nor removed: {error}"));
-            tracing::error!("the status cannot be written: {error}{}", removed.unwrap_or_default());
-        }
-    }
-
-    /// Whether the file is there: somebody may have removed it.
-    fn is_there(&self) -> bool {
-        matches!(self.root.changed(&status_file()), Ok(Some(_)))
-    }
-
-    fn write_status(&self, bytes: &[u8]) -> Result<(), HostError> {
-        for missing in self.root.way_to(&status_file())?.1 {
-            self.root.make_dir(&missing)?;
-        }
-        self.root.replace(&status_file(), bytes)
-    }
-
-    fn status_at(&self, now: Timestamp) -> Status {
-        let last = self.statuses.borrow();
-        let before = last.as_ref().map_or(&self.said_before, |status| &status.conditions);
-        let applied = Applied::load(self.root).unwrap_or_default().set;
-        let file = |(path, entry): (PathBuf, crate::apply::Entry)| ManagedFile {
-            because: self.reasons.get(&path).cloned().unwrap_or_default(),
-            path,
-            sha256: entry.sha256,
-        };
-        Status {
-            format: FORMAT,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            host: self.settings.node_name(),
-            written: now,
-            phase: self.memory.phase.name().to_owned(),
-            observed: self.observed.clone(),
-            applied: applied.digests,
-            conditions: self.facts.conditions(&self.memory.phase, before, now),
-            files: applied.files.into_iter().map(file).collect(),
-            findings: self.findings.iter().chain(&self.unserved).cloned().collect(),
-            last_change: self.last.clone(),
-            waiting: self.waiting.clone(),
-            sources: self.sources.clone(),
-            report: self.reporting.clone(),
-            node: self.node_state(),
-        }
-    }
-
     /// Every path whose change could matter: documents, and where they are looked for.
     pub(super) fn source_paths(&self) -> Vec<PathBuf> {
         match &self.source {
@@ -353,10 +260,6 @@ impl Driver<'_> {
         ];
         read.into_iter().chain(ours.keys()).cloned().collect()
     }
-}
-
-fn status_file() -> PathBuf {
-    Path::new(RUN_DIR).join("status.json")
 }
 
 fn busy() -> Answer {

@@ -314,11 +314,11 @@ impl Around {
     /// Serves metrics; where that fails the status says so.
     async fn serve(&mut self, driver: &mut Driver<'_>) {
         let listen = driver.settings.metrics_listen.as_ref();
-        let onlooker = || driver.vitals.onlooker(driver.statuses.subscribe());
+        let onlooker = || driver.vitals.onlooker(driver.published.statuses.subscribe());
         let unserved = self.served.follow(driver.root, listen, onlooker).await;
-        if unserved != driver.unserved {
-            driver.unserved = unserved;
-            driver.unserved.iter().for_each(|finding| tracing::warn!("{finding}"));
+        if unserved != driver.published.unserved {
+            driver.published.unserved = unserved;
+            driver.published.unserved.iter().for_each(|finding| tracing::warn!("{finding}"));
             driver.report();
         }
     }

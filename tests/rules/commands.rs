@@ -159,6 +159,42 @@ fn x1_wrong_settings_are_64() {
 }
 
 #[test]
+fn x1_config_show_says_where_each_setting_comes_from() {
+    let host = Host::new();
+    host.write(
+        "/usr/lib/image-config-agent/config.d/10.toml",
+        "guard = 'warn'\ndrift = 'report'\n",
+    );
+    host.write("/etc/image-config-agent/config.toml", "\n[runtime]\naction = 'auto'\n");
+    let root = host.root();
+    let run = agent(
+        move |agent| {
+            agent
+                .env("IMAGE_CONFIG_AGENT_GUARD", "off")
+                .args(["config", "show", "--root"])
+                .arg(root);
+            agent.args(["--set", "source.quiet_seconds=7"])
+        },
+        "",
+    );
+    let text = run.exits(0).out;
+    let line = |name: &str| {
+        let found = text.lines().find(|line| line.starts_with(&format!("{name} = ")));
+        found.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    for (name, value, origin) in [
+        ("drift", "report", "/usr/lib/image-config-agent/config.d/10.toml:2"),
+        ("runtime.action", "auto", "/etc/image-config-agent/config.toml:3"),
+        ("guard", "off", "IMAGE_CONFIG_AGENT_GUARD"),
+        ("source.quiet_seconds", "7", "--set"),
+        ("log.format", "", "default"),
+    ] {
+        let line = line(name);
+        assert!(line.contains(value) && line.contains(origin), "{line}");
+    }
+}
+
+#[test]
 fn x1_results_and_findings_go_apart() {
     let host = Host::with(&[image(json!({"insecureRegistries": ["a.io"]}))]);
     let docs = host.docs();

@@ -153,6 +153,35 @@ fn h10_sighup_reads_the_settings_again_and_refuses_wrong_ones() {
     serving.until_condition("Drifted", "True", "ChangedByOthers");
 }
 
+/// What the service manager is told, in its order.
+#[test]
+fn h11_the_service_manager_hears_of_start_reload_and_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(crate::serving::SOON)).unwrap();
+    let host = Host::with(&[blocking("a.io")]);
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let mut serving = Serving::with_environment(host, &[], &variables);
+    let hears = |what: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if said.lines().any(|line| line == what) {
+                return said;
+            }
+        }
+    };
+    hears("READY=1");
+    hears("STATUS=converged");
+    serving.signal(Signal::SIGHUP);
+    assert!(hears("RELOADING=1").contains("MONOTONIC_USEC="));
+    hears("READY=1");
+    assert!(serving.stop().success());
+    hears("STOPPING=1");
+}
+
 #[test]
 fn h1_a_second_agent_does_not_get_the_host() {
     let serving = serving();

@@ -20,6 +20,33 @@ fn d5_a_document_written_in_place_or_renamed_over_is_applied() {
     serving.until_verdict("c.io/x:1", "rejected");
 }
 
+/// The kernel tells of what happens by the name of a file that is watched, and of no other.
+#[test]
+fn d5_what_nobody_tells_of_is_found_by_the_recheck() {
+    let host = Host::with(&[blocking("a.io")]);
+    let (document, other) = (host.docs().join("000.json"), host.at("/other.json"));
+    fs::hard_link(&document, &other).unwrap();
+    let serving = Serving::on(host, &["--set", "source.recheck_seconds=1"]);
+    serving.converges();
+    fs::write(&other, blocking("b.io").to_string()).unwrap();
+    serving.until_verdict("b.io/x:1", "rejected");
+}
+
+/// Documents that keep changing are not applied half-way.
+#[test]
+fn d5_a_change_counts_once_the_documents_are_quiet() {
+    let host = Host::with(&[blocking("a.io")]);
+    let serving = Serving::on(host, &["--set", "source.quiet_seconds=2"]);
+    serving.converges();
+    let start = std::time::Instant::now();
+    let applied_after = |registry: &str| {
+        serving.until_verdict(&format!("{registry}/x:1"), "rejected");
+        start.elapsed()
+    };
+    serving.host.documents(&[blocking("b.io")]);
+    assert!(applied_after("b.io") >= Duration::from_secs(2));
+}
+
 #[test]
 fn d5_the_symlink_swap_of_a_config_map_volume_is_noticed() {
     let host = Host::new();
