@@ -379,3 +379,35 @@ fn h5_what_takes_the_place_of_a_failed_roll_back_still_restarts_the_engine_and_w
     assert_eq!(next.dependents, ["kubelet.service"]);
     assert!(!next.was_failing, "that it fails is our doing");
 }
+
+/// The slot is asked for once more before the first write. While nobody answers nothing begins anew: the
+/// node stays cordoned, the waits grow, and the reason is said.
+#[test]
+fn h13_a_slot_that_cannot_be_renewed_is_waited_for_where_the_change_stands() {
+    let node = Some(NodeSteps { drain: Some(DEADLINE), obeys_brake: true });
+    let changing = Phase::Changing(change(Kind::Apply, Some(Tell::Restart), false, node));
+    let after = |seconds| {
+        let after = Duration::from_secs(seconds);
+        changing.clone().step(Event::NotYet { why: "403".into(), after })
+    };
+    assert_eq!(after(0), (changing.clone(), Action::Wait(Duration::from_secs(2))));
+    assert_eq!(after(60), (changing.clone(), Action::Wait(Duration::from_secs(15))));
+    assert_eq!(changing.clone().step(Event::Due), (changing.clone(), Action::Change));
+    let facts = Facts { not_yet: Some(("403".into(), Duration::ZERO)), ..Facts::default() };
+    let conditions = facts.conditions(&changing, &[], jiff::Timestamp::UNIX_EPOCH);
+    let applied = conditions.iter().find(|condition| condition.kind == "Applied").unwrap();
+    assert_eq!((applied.reason.as_str(), applied.message.as_str()), ("Changing", "403"));
+}
+
+#[test]
+fn k4_pods_of_the_only_node_stay() {
+    let node = |drain| Some(NodeSteps { drain, obeys_brake: true });
+    let cordoning =
+        Phase::Cordoning(change(Kind::Apply, Some(Tell::Restart), false, node(Some(DEADLINE))));
+    let (phase, action) = cordoning.clone().step(Event::Cordoned { is_alone: true });
+    let changing = Phase::Changing(change(Kind::Apply, Some(Tell::Restart), false, node(None)));
+    assert_eq!((phase, action), (changing, Action::Change));
+    let (phase, action) = cordoning.step(Event::Cordoned { is_alone: false });
+    assert!(matches!(phase, Phase::Draining(_)));
+    assert_eq!(action, Action::Drain);
+}

@@ -179,8 +179,8 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::model::{Finding, Origin, Severity};
-    use crate::report::NodeState;
     use crate::report::node_status::tests::status;
+    use crate::report::{NodeState, Waiting};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -225,6 +225,28 @@ mod tests {
         let order = outbox.order(now + PACE);
         assert_eq!(order.status.unwrap().phase, "Changing");
         assert_eq!(order.on_node.len(), 1);
+    }
+
+    /// Thousands of nodes wait for a slot, and each try ends with another word for it.
+    #[test]
+    fn k1_what_is_waited_for_and_until_when_is_no_news() {
+        let now = Instant::now();
+        let waits = |until: i64, holder: &str| {
+            let mut status = status();
+            let until = Timestamp::from_second(until).unwrap();
+            status.waiting = Some(Waiting { what: holder.to_owned(), until });
+            let applied = status.conditions.iter_mut().find(|one| one.kind == "Applied").unwrap();
+            applied.reason = "WaitingForSlot".to_owned();
+            applied.message = holder.to_owned();
+            status
+        };
+        let mut outbox = told(now);
+        outbox.take(waits(1, "the slot is that of a"), now);
+        assert_eq!(outbox.due(), Some(now + PACE), "that it waits at all is news");
+        outbox.order(now);
+        outbox.settle(Done::default(), now);
+        outbox.take(waits(2, "the slot is that of b"), now);
+        assert!(outbox.due().unwrap() > now + 10 * SECOND);
     }
 
     /// Whatever comes in between, a failed round is tried again when its growing wait is over.
