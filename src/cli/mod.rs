@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Results go to standard output, findings and errors to
 //! standard error.
 
+mod access;
 mod apply;
 mod base;
 mod check;

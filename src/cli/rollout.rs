@@ -1,24 +1,26 @@
 //! `rollout`: how far a whole cluster is; to pause it, and to try a node again.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
-use image_config_agent::cluster::{Cluster, ClusterError, within};
+use image_config_agent::cluster::{ClusterError, within};
 use image_config_agent::driver::block_on;
 use image_config_agent::model::annotations::PAUSED;
 use image_config_agent::model::finding::printable;
 use image_config_agent::report::NodeImageConfig;
-use image_config_agent::report::rollout::{Rollout as Report, Row, Standing};
+use image_config_agent::report::rollout::{Rollout as Report, Row, Said, Standing};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, Client, ResourceExt as _};
+use kube::core::{ApiResource, GroupVersionKind, ObjectList, Request};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::access::ClusterArgs;
 use super::{Exit, FormatArgs, output, status::age};
 
 /// How long the API server may take for an answer.
@@ -36,16 +38,15 @@ const MOST_NAMED: usize = 3;
 pub struct Rollout {
     #[command(subcommand)]
     command: Command,
-    /// Credentials for the cluster; else those of $KUBECONFIG, ~/.kube/config, or the pod's own
-    #[arg(long, global = true, value_name = "PATH")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show how far every node is
     #[command(after_help = "\
-Exit codes: 0 all converged; 2 not; 1 error.
+Exit codes: 0 all converged, but for those that are only observed; 2 not; 1 error.
 Example: image-config-agent rollout status --watch")]
     Status(Status),
     /// Let no node begin a change, but for trusted CAs, until `resume`
@@ -76,9 +77,8 @@ struct Status {
 
 impl Rollout {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let kubeconfig = self.kubeconfig.clone().or_else(usual_kubeconfig);
         block_on(async {
-            let client = Cluster::new(kubeconfig).client().await?;
+            let client = self.cluster.client().await?;
             match &self.command {
                 Command::Status(status) => status.run(&client).await,
                 Command::Pause => pause(&client, true).await,
@@ -87,13 +87,6 @@ impl Rollout {
             }
         })?
     }
-}
-
-/// The file that kubectl takes.
-fn usual_kubeconfig() -> Option<PathBuf> {
-    let named = std::env::var_os("KUBECONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".kube/config"));
-    named.or_else(|| home().filter(|path| path.exists()))
 }
 
 impl Status {
@@ -106,29 +99,26 @@ impl Status {
         Ok(if report.is_converged { Exit::Yes } else { Exit::No })
     }
 
-    /// Looks again and again, until all is done or the time is over.
-    async fn watch(&self, client: &Client, mut report: Report) -> anyhow::Result<Report> {
+    /// Looks again and again, until all is done or the time is over. Where the last look failed then,
+    /// what was seen before is no answer.
+    async fn watch(&self, client: &Client, first: Report) -> anyhow::Result<Report> {
         let deadline = self.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        let bar = bar();
-        let mut last = String::new();
-        while !report.is_converged && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            let line = progress(&report);
-            bar.set_length(report.nodes.len().try_into()?);
-            bar.set_position(report.count(Standing::Converged).try_into()?);
-            bar.set_message(line.clone());
-            if bar.is_hidden() && line != last {
-                output::note(&line);
-                last = line;
+        let progress = Progress::new();
+        let mut last = Ok(first);
+        loop {
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            match &last {
+                Ok(report) if is_over || report.is_converged => break,
+                // A roll-out takes long: the API server may be away for a while.
+                Err(error) if is_over || is_refused(error) => break,
+                Ok(report) => progress.show(report)?,
+                Err(error) => progress.say(&printable(&format!("{error:#}"))),
             }
             tokio::time::sleep(AGAIN).await;
-            match look(client).await {
-                Ok(newer) => report = newer,
-                // A roll-out takes long: the API server may be away for a while.
-                Err(error) => bar.set_message(printable(&format!("{error:#}"))),
-            }
+            last = look(client).await;
         }
-        bar.finish_and_clear();
-        Ok(report)
+        progress.bar.finish_and_clear();
+        last
     }
 
     fn print(&self, report: &Report) -> anyhow::Result<()> {
@@ -139,10 +129,39 @@ impl Status {
     }
 }
 
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+/// Whether waiting does not help: the credentials are not taken, or may not do it.
+fn is_refused(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<ClusterError>());
+    causes.any(|cause| matches!(cause, ClusterError::Refused { code: 401 | 403, .. }))
+}
+
+/// How it goes: a bar on a terminal, else a line for each thing that is new.
+struct Progress {
+    bar: ProgressBar,
+    said: RefCell<String>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self { bar: ProgressBar::new(0).with_style(style), said: RefCell::default() }
+    }
+
+    fn show(&self, report: &Report) -> anyhow::Result<()> {
+        self.bar.set_length(report.nodes.len().try_into()?);
+        self.bar.set_position(report.count(Standing::Converged).try_into()?);
+        self.say(&progress(report));
+        Ok(())
+    }
+
+    fn say(&self, line: &str) {
+        self.bar.set_message(line.to_owned());
+        if self.bar.is_hidden() && *self.said.borrow() != line {
+            output::note(line);
+            self.said.replace(line.to_owned());
+        }
+    }
 }
 
 /// What goes on, with the names of some nodes where it does.
@@ -186,17 +205,34 @@ fn table(rows: &[Row], now: Timestamp) -> String {
     table
 }
 
+/// The name of an object, which is all that is read of a Node.
+#[derive(Debug, Clone, Deserialize)]
+struct Named {
+    metadata: Name,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Name {
+    name: String,
+}
+
 async fn look(client: &Client) -> anyhow::Result<Report> {
     // What the API server has at hand is good enough, and cheaper.
     let parameters = ListParams::default().match_any();
-    let nodes = Api::<Node>::all(client.clone());
     // No agent runs on others.
     let of_linux = parameters.clone().labels("kubernetes.io/os!=windows");
-    let nodes = within(PATIENCE, nodes.list_metadata(&of_linux)).await;
+    let nodes = Request::new(Node::url_path(&(), None)).list_metadata(&of_linux)?;
+    let nodes = within(PATIENCE, client.request::<ObjectList<Named>>(nodes)).await;
     let nodes = nodes.context("the Nodes cannot be listed")?;
-    let configs = Api::<NodeImageConfig>::all(client.clone());
-    let configs = within(PATIENCE, configs.list(&parameters)).await.map_err(|error| {
-        let text = "the NodeImageConfigs cannot be listed; are the CRDs of the agent installed?";
+    let configs = Request::new(NodeImageConfig::url_path(&(), None)).list(&parameters)?;
+    let configs = within(PATIENCE, client.request::<ObjectList<Value>>(configs)).await;
+    let configs = configs.map_err(|error| {
+        let text = match &error {
+            ClusterError::Refused { code: 404, .. } => {
+                "the NodeImageConfigs cannot be listed; are the CRDs of the agent installed?"
+            }
+            _ => "the NodeImageConfigs cannot be listed",
+        };
         anyhow!(error).context(text)
     })?;
     let image = within(PATIENCE, images(client).get_metadata_opt("cluster")).await;
@@ -207,8 +243,18 @@ async fn look(client: &Client) -> anyhow::Result<Report> {
     };
     let is_paused =
         image.is_some_and(|image| image.annotations().get(PAUSED).is_some_and(|is| is != "false"));
-    let nodes = nodes.items.iter().map(|node| node.name_any()).collect();
-    Ok(Report::of(nodes, configs.items, is_paused, Timestamp::now()))
+    let nodes = nodes.items.into_iter().map(|node| node.metadata.name).collect();
+    let said = configs.items.into_iter().filter_map(said).collect();
+    Ok(Report::of(nodes, said, is_paused, Timestamp::now()))
+}
+
+/// One by one: a node that says what nobody can read hides no other.
+fn said(mut object: Value) -> Option<Said> {
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
+    // Who wrote when is nobody's business here, and need not be readable.
+    metadata.remove("managedFields");
+    let name = metadata.get("name")?.as_str()?.to_owned();
+    Some((name, serde_json::from_value(object).map_err(|error| error.to_string())))
 }
 
 fn images(client: &Client) -> Api<DynamicObject> {

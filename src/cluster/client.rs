@@ -44,9 +44,12 @@ pub enum ClusterError {
         /// In its own words.
         message: String,
     },
-    /// It did not answer, or in another language.
+    /// It did not answer.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(String),
+    /// It answered in another language.
+    #[error("what the API server answers cannot be read: {0}")]
+    Unreadable(String),
     /// It did not answer in time.
     #[error("the API server has not answered within {} s", .0.as_secs())]
     Late(Duration),
@@ -75,6 +78,7 @@ impl ClusterError {
             Self::Refused { code: 500.., .. } => "ServerError",
             Self::Refused { .. } => "Refused",
             Self::Unreachable(_) => "Unreachable",
+            Self::Unreadable(_) => "Unreadable",
             Self::Late(_) => "Late",
             Self::TooLarge { .. } => "TooLarge",
         }
@@ -105,6 +109,9 @@ impl From<kube::Error> for ClusterError {
             | kube::Error::InferConfig(_)
             | kube::Error::InferKubeconfig(_)
             | kube::Error::RustlsTls(_)) => Self::NoAccess(causes(&error)),
+            error @ (kube::Error::SerdeError(_) | kube::Error::FromUtf8(_)) => {
+                Self::Unreadable(causes(&error))
+            }
             other if is_late(&other) => Self::Late(ANSWER),
             other => Self::Unreachable(causes(&other)),
         }
@@ -227,6 +234,19 @@ impl Cluster {
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
         Ok((config.map_err(|error| no_access(&error))?, files))
     }
+}
+
+/// A client by a kubeconfig that somebody has read, and one of its contexts; by default its current one.
+///
+/// # Errors
+/// [`ClusterError::NoAccess`].
+pub async fn client_of(
+    kubeconfig: Kubeconfig,
+    context: Option<String>,
+) -> Result<Client, ClusterError> {
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    build(&config.map_err(|error| ClusterError::NoAccess(causes(&error)))?)
 }
 
 fn identity(path: &Path) -> Option<Identity> {

@@ -4,5 +4,5 @@ mod client;
 pub mod crds;
 mod mco;
 
-pub use client::{Cluster, ClusterError, within};
+pub use client::{Cluster, ClusterError, client_of, within};
 pub use mco::{OBSERVED, is_of_mco};

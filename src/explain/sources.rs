@@ -285,8 +285,15 @@ pub(super) const KUBE: &[Entry] = &[
         name: "Unreachable",
         weight: "error",
         place: "the cluster",
-        cause: "no connection, or an answer in another language",
+        cause: "no connection",
         remedy: "look at the network and at the server in the kubeconfig",
+    },
+    Entry {
+        name: "Unreadable",
+        weight: "error",
+        place: "the cluster",
+        cause: "an answer in another language, or of another version of the kind",
+        remedy: "look at the server in the kubeconfig and at the definitions of the kinds",
     },
     Entry {
         name: "Late",

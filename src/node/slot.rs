@@ -150,8 +150,7 @@ impl Memory {
             return Err(standing.all_taken(request.slots));
         }
         let left = usize::try_from(request.slots.saturating_sub(count)).unwrap_or(usize::MAX);
-        let is_free = |index: &u32| !occupied.contains(index) && standing.ours != Some(*index);
-        standing.free = in_turn(request).filter(is_free).take(left).collect();
+        standing.free = in_turn(request, free(request, slots, &occupied, left));
         Ok(standing)
     }
 
@@ -251,13 +250,28 @@ impl Standing {
     }
 }
 
-/// The numbers of the slots, each node from a place of its own on, so that not all want the same one.
-fn in_turn(request: &Request) -> impl Iterator<Item = u32> {
+/// The slots that may be taken: first those of the silent, who may yet come back and know of it only by their own slot;
+/// then those of deleted Nodes, and as many new ones as are still missing. All nodes find the same new ones: else two
+/// of them could take two where there is one, while slots beyond the present number are held.
+fn free(request: &Request, slots: &[Slot], occupied: &BTreeSet<u32>, left: usize) -> Vec<u32> {
+    let held = || slots.iter().filter_map(|slot| Some((slot.index, slot.held.as_ref()?)));
+    let not_counted =
+        held().filter(|(index, by)| !occupied.contains(index) && by.holder != request.node);
+    let (orphans, silent): (Vec<_>, Vec<_>) = not_counted.partition(|(_, by)| by.is_orphan);
+    let missing = usize::try_from(request.slots).unwrap_or(usize::MAX);
+    let missing = missing.saturating_sub(held().count());
+    let new = (0..request.slots).filter(|new| held().all(|(index, _)| index != *new)).take(missing);
+    let taken_over = silent.into_iter().chain(orphans).map(|(index, _)| index);
+    taken_over.chain(new).take(left).collect()
+}
+
+/// The same, each node from a place of its own on, so that not all want the same one.
+fn in_turn(request: &Request, mut free: Vec<u32>) -> Vec<u32> {
     let digest = sha256(request.node.as_bytes());
-    let place = digest.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    let slots = request.slots.max(1);
-    let start = place.unwrap_or_default() % slots;
-    (start..slots).chain(0..start)
+    let place = digest.get(..8).and_then(|digits| usize::from_str_radix(digits, 16).ok());
+    let start = place.unwrap_or_default() % free.len().max(1);
+    free.rotate_left(start);
+    free
 }
 
 /// The most names in a sentence.

@@ -12,6 +12,9 @@ use super::{NodeImageConfig, NodeImageConfigStatus};
 /// A node that has said nothing for so long is silent: it says something every six minutes.
 const SILENCE: Duration = Duration::from_secs(900);
 
+/// The reason of `Held` where somebody else looks after the node's files.
+const OBSERVED: &str = "ManagedByOthers";
+
 /// How a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Standing {
@@ -19,9 +22,13 @@ pub enum Standing {
     Converged,
     /// A change is under way, or to come.
     Changing,
+    /// Its agent is held: it changes nothing until somebody releases it.
+    Held,
+    /// Somebody else looks after its files, so that its agent only observes them.
+    Observed,
     /// Something is wrong with it.
     Degraded,
-    /// Its agent has said nothing for long.
+    /// Its agent has said nothing for long, or nothing that can be read.
     Silent,
     /// No agent has said anything of it yet.
     NoAgent,
@@ -51,13 +58,16 @@ pub struct Row {
     pub why: Option<String>,
 }
 
+/// What a node says of itself, by its name; where that cannot be read, why.
+pub type Said = (String, Result<Box<NodeImageConfig>, String>);
+
 /// The whole cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// Its nodes by name.
     pub nodes: Vec<Row>,
-    /// Whether every node is converged, all of them to one configuration.
+    /// Whether every node that an agent looks after is converged, all of them to one configuration.
     pub is_converged: bool,
     /// Whether the roll-out is paused (rule K2).
     pub is_paused: bool,
@@ -66,22 +76,18 @@ pub struct Rollout {
 impl Rollout {
     /// The nodes of these names, by what they say; `is_paused` as the Image has it.
     #[must_use]
-    pub fn of(
-        nodes: Vec<String>,
-        configs: Vec<NodeImageConfig>,
-        is_paused: bool,
-        now: Timestamp,
-    ) -> Self {
-        let said = configs.into_iter().filter_map(|one| Some((one.metadata.name.clone()?, one)));
-        let mut said: BTreeMap<String, NodeImageConfig> = said.collect();
+    pub fn of(nodes: Vec<String>, said: Vec<Said>, is_paused: bool, now: Timestamp) -> Self {
+        let mut said: BTreeMap<_, _> = said.into_iter().collect();
         let names: BTreeSet<String> = nodes.into_iter().collect();
-        let rows = names.into_iter().map(|name| {
-            let config = said.remove(&name);
-            row(name, config, now)
+        let rows = names.into_iter().map(|name| match said.remove(&name) {
+            Some(Err(why)) => unreadable(name, &why),
+            Some(Ok(config)) => row(name, Some(*config), now),
+            None => row(name, None, now),
         });
         let nodes: Vec<Row> = rows.collect();
-        let desired: BTreeSet<_> = nodes.iter().map(|row| &row.desired).collect();
-        let all = nodes.iter().all(|row| row.standing == Standing::Converged);
+        let mut ours = nodes.iter().filter(|row| row.standing != Standing::Observed);
+        let desired: BTreeSet<_> = ours.clone().map(|row| &row.desired).collect();
+        let all = ours.all(|row| row.standing == Standing::Converged);
         Self { is_converged: all && desired.len() <= 1, is_paused, nodes }
     }
 
@@ -98,6 +104,8 @@ impl fmt::Display for Rollout {
         write!(f, "{} of {} nodes converged", self.count(Standing::Converged), self.nodes.len())?;
         for (standing, word) in [
             (Standing::Changing, "changing"),
+            (Standing::Held, "held"),
+            (Standing::Observed, "only observed"),
             (Standing::Degraded, "degraded"),
             (Standing::Silent, "silent"),
             (Standing::NoAgent, "without an agent"),
@@ -117,6 +125,11 @@ impl fmt::Display for Rollout {
         }
         Ok(())
     }
+}
+
+fn unreadable(node: String, why: &str) -> Row {
+    let why = Some(format!("what its agent says cannot be read: {why}"));
+    Row { standing: Standing::Silent, why, ..row(node, None, Timestamp::UNIX_EPOCH) }
 }
 
 fn row(node: String, config: Option<NodeImageConfig>, now: Timestamp) -> Row {
@@ -166,7 +179,11 @@ fn standing(status: &NodeImageConfigStatus, now: Timestamp) -> (Standing, Option
     {
         return (Standing::Converged, None);
     }
-    (Standing::Changing, waiting.or_else(|| why("Applied", "False")))
+    match said("Held", "True") {
+        Some(held) if held.reason == OBSERVED => (Standing::Observed, Some(held.message.clone())),
+        Some(held) => (Standing::Held, Some(held.message.clone())),
+        None => (Standing::Changing, waiting.or_else(|| why("Applied", "False"))),
+    }
 }
 
 #[cfg(test)]
@@ -186,9 +203,15 @@ mod tests {
         config
     }
 
+    fn all(configs: Vec<NodeImageConfig>) -> Vec<Said> {
+        let named = |one: NodeImageConfig| (one.metadata.name.clone().unwrap(), Ok(Box::new(one)));
+        configs.into_iter().map(named).collect()
+    }
+
     fn of(configs: Vec<NodeImageConfig>) -> Rollout {
-        let names = configs.iter().filter_map(|config| config.metadata.name.clone()).collect();
-        Rollout::of(names, configs, false, NOW)
+        let said = all(configs);
+        let names = said.iter().map(|(name, _)| name.clone()).collect();
+        Rollout::of(names, said, false, NOW)
     }
 
     fn standing_of(status: &Status) -> Standing {
@@ -228,11 +251,43 @@ mod tests {
     #[test]
     fn k1_a_node_without_a_word_counts_and_a_word_without_a_node_does_not() {
         let configs = vec![said("a", &status()), said("gone", &status())];
-        let rollout = Rollout::of(vec!["a".into(), "b".into()], configs, true, NOW);
+        let rollout = Rollout::of(vec!["a".into(), "b".into()], all(configs), true, NOW);
         assert_eq!(rollout.nodes.len(), 2);
         assert_eq!(rollout.nodes[1].standing, Standing::NoAgent);
         assert!(!rollout.is_converged);
         assert_eq!(rollout.to_string(), "1 of 2 nodes converged, 1 without an agent; paused");
+    }
+
+    #[test]
+    fn k1_a_node_that_is_held_waits_for_somebody_and_one_of_others_for_nobody() {
+        let unapplied = with(status(), condition("Applied", Truth::False, "Held", "held"));
+        let held = |reason: &str| {
+            let held = condition("Held", Truth::True, reason, "who holds it");
+            with(unapplied.clone(), held)
+        };
+        let (held, observed) = (held("Requested"), held("ManagedByOthers"));
+        let rollout = of(vec![said("a", &held), said("b", &status()), said("c", &observed)]);
+        let standings = [0, 1, 2].map(|index: usize| rollout.nodes[index].standing);
+        assert_eq!(standings, [Standing::Held, Standing::Converged, Standing::Observed]);
+        assert_eq!(rollout.nodes[0].why.as_deref(), Some("who holds it"));
+        assert_eq!(rollout.to_string(), "1 of 3 nodes converged, 1 held, 1 only observed");
+        assert!(!rollout.is_converged);
+        assert!(of(vec![said("b", &status()), said("c", &observed)]).is_converged);
+        assert!(of(vec![said("c", &observed)]).is_converged);
+        // Nothing is kept from it.
+        let idle = with(status(), condition("Held", Truth::True, "Requested", "who holds it"));
+        assert_eq!(standing_of(&idle), Standing::Converged);
+        let broken = with(observed, condition("RuntimeReady", Truth::False, "Failing", "why"));
+        assert_eq!(standing_of(&broken), Standing::Degraded);
+    }
+
+    #[test]
+    fn k1_what_one_node_says_and_nobody_can_read_hides_no_other() {
+        let mut configs = all(vec![said("a", &status())]);
+        configs.push(("b".to_owned(), Err("a time".to_owned())));
+        let rollout = Rollout::of(vec!["a".into(), "b".into()], configs, false, NOW);
+        assert_eq!(rollout.to_string(), "1 of 2 nodes converged, 1 silent");
+        assert!(rollout.nodes[1].why.as_ref().unwrap().ends_with("cannot be read: a time"));
     }
 
     /// Each may be at its goal, and yet they are not at one.

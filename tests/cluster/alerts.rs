@@ -155,10 +155,39 @@ fn h11_each_alert_fires_by_its_cause_after_its_time_and_only_then() {
             "interval": "1m", "input_series": well.collect::<Vec<_>>(), "alert_rule_test": quiet,
         }));
     }
+    tests.push(of_held_nodes());
     let file = json!({"rule_files": ["rules.json"], "evaluation_interval": "1m", "tests": tests});
     fs::write(folder.path().join("tests.json"), file.to_string()).unwrap();
     let run = promtool(&["test", "rules", "tests.json"], folder.path(), "");
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+}
+
+/// A node that is held, or only observed, has nothing applied for as long as that lasts; the other one should.
+fn of_held_nodes() -> Value {
+    let condition = |node: &str, kind: &str, status: &str, value: &str| {
+        let labels = format!("{{type=\"{kind}\",status=\"{status}\",node=\"{node}\"}}");
+        json!({"series": format!("image_config_agent_condition{labels}"), "values": format!("{value}x300")})
+    };
+    let series = [
+        condition("held", "Applied", "False", "1"),
+        condition("held", "Held", "True", "1"),
+        condition("other", "Applied", "False", "1"),
+        condition("other", "Held", "True", "0"),
+    ];
+    let rules = rules();
+    let all = rules["groups"][0]["rules"].as_array().unwrap();
+    let rule = all.iter().find(|rule| rule["alert"] == "ImageConfigNotApplied").unwrap();
+    let mut texts = rule["annotations"].clone();
+    for text in texts.as_object_mut().unwrap().values_mut() {
+        *text = json!(text.as_str().unwrap().replace("{{ $labels.node }}", "other"));
+    }
+    let labels =
+        json!({"type": "Applied", "status": "False", "node": "other", "severity": "warning"});
+    let alert = json!({"exp_labels": labels, "exp_annotations": texts});
+    let asked = json!({
+        "eval_time": "4h", "alertname": "ImageConfigNotApplied", "exp_alerts": [alert],
+    });
+    json!({"interval": "1m", "input_series": series, "alert_rule_test": [asked]})
 }
 
 /// An agent that serves its metrics at a port.

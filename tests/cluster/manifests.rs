@@ -35,11 +35,16 @@ fn k6_every_overlay_passes_a_server_side_dry_run() {
         let image = agent["image"].as_str().unwrap();
         assert!(image.contains(".example.com/"), "{image}");
         assert_eq!(env(agent, "IMAGE_CONFIG_AGENT_AGENT_IMAGE"), Some(image), "{overlay}");
-        // OpenShift brings its own kinds.
+        // OpenShift brings its own kinds and namespaces; elsewhere they are not ours alone, once they are there.
         let brings = |name: &str| objects.iter().any(|one| one["metadata"]["name"] == name);
         assert!(brings("nodeimageconfigs.image-config-agent.io"));
         let has_kinds = brings("images.config.openshift.io");
-        assert_eq!(has_kinds, overlay != "overlays/openshift", "{overlay}");
+        assert_eq!(has_kinds, overlay == "overlays/plain", "{overlay}");
+        let has_namespace = |name: &str| {
+            objects.iter().any(|one| one["kind"] == "Namespace" && one["metadata"]["name"] == name)
+        };
+        assert_eq!(has_namespace("openshift-config"), overlay == "overlays/plain", "{overlay}");
+        assert!(has_namespace(NAMESPACE), "{overlay}");
     }
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::api::Api;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Credentials};
 use crate::node::Node;
 use crate::process::until;
 use crate::support::{Run, agent};
@@ -476,6 +476,101 @@ fn k1_rollout_status_shows_the_whole_cluster() {
     });
     rollout(&cluster, &["status"]).exits(0);
     rollout(&cluster, &["status", "--timeout", "1"]).exits(64);
+}
+
+/// A node's agent in foreign hands hides no other node.
+#[test]
+fn k5_rollout_status_shows_all_whatever_one_node_has_written() {
+    let cluster = cluster();
+    let api = &cluster.admin;
+    let _nodes = ["n1", "n2"].map(|name| Node::join(&cluster, name, &json!({})));
+    let reporting = Reporting::start(&cluster, "n1");
+    reporting.say(status("b"));
+    until_config(api, "n1", "its status", |object| object["status"].is_object());
+    let odd = json!({
+        "apiVersion": "image-config-agent.io/v1alpha1", "kind": "NodeImageConfig",
+        "metadata": {"name": "n2"}, "spec": {},
+    });
+    let n2 = cluster.api(&Credentials::Token(cluster.token("n2")));
+    n2.create(CONFIGS, &odd);
+    let status = json!({"status": {
+        "version": "1", "phase": "Idle", "runtime": "Ready", "lastHeartbeat": "9999-12-31T23:59:59Z",
+        "findings": {"errors": 0, "warnings": 0, "infos": 0},
+    }});
+    n2.patch(&format!("{CONFIGS}/n2/status"), &status);
+    let shown = rollout(&cluster, &["status"]).exits(2).out;
+    assert!(shown.contains("what its agent says cannot be read"), "{shown}");
+    assert!(shown.ends_with("1 of 2 nodes converged, 1 silent\n"), "{shown}");
+}
+
+/// As one user with one context of a kubeconfig of several files, and as one who may see nothing.
+#[test]
+fn k1_rollout_goes_by_the_kubeconfig_of_kubectl_and_says_what_it_cannot_do() {
+    let cluster = cluster();
+    let api = &cluster.admin;
+    let _node = Node::join(&cluster, "n1", &json!({}));
+    let viewer = json!({
+        "metadata": {"name": "viewer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "image-config-agent-view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "viewer"}],
+    });
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    api.create(bindings, &viewer);
+    let dir = TempDir::new().unwrap();
+    let file = |name: &str, of: Option<&str>| {
+        let path = dir.path().join(name);
+        let credentials = cluster.certificate(name, &[]);
+        let text = cluster.kubeconfig(cluster.port, &credentials);
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        for kind in ["clusters", "users", "contexts"] {
+            config[kind][0]["name"] = json!(name);
+        }
+        config["contexts"][0]["context"] = json!({"cluster": name, "user": of.unwrap_or(name)});
+        config["current-context"] = json!(name);
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    };
+    let (nobody, viewer) = (file("nobody", None), file("viewer", None));
+    let missing = dir.path().join("missing");
+    let list = std::env::join_paths([&nobody, &missing, &viewer]).unwrap();
+    let run = |arguments: &[&str]| {
+        agent(|agent| agent.arg("rollout").args(arguments).env("KUBECONFIG", &list), "")
+    };
+    let refused = run(&["status"]).exits(1);
+    assert!(refused.err.contains("403"), "{}", refused.err);
+    run(&["status", "--context", "viewer"]).exits(2);
+    let unknown = run(&["status", "--context", "x"]).exits(1);
+    assert!(unknown.err.contains("--kubeconfig"), "{}", unknown.err);
+    // The right is taken away in the middle: waiting does not help, and an old table is no answer.
+    std::thread::scope(|scope| {
+        let watching = scope.spawn(|| run(&["status", "--watch", "--context", "viewer"]));
+        std::thread::sleep(Duration::from_secs(4));
+        api.delete(&format!("{bindings}/viewer"));
+        let watched = watching.join().unwrap().exits(1);
+        assert!(watched.err.contains("0 of 1 nodes converged"), "{}", watched.err);
+        assert!(watched.err.contains("cannot be listed"), "{}", watched.err);
+        assert_eq!(watched.out, "");
+    });
+}
+
+/// An API server that is away for a while is waited for, and that it is away is said.
+#[test]
+fn k1_rollout_status_says_that_it_cannot_look_and_that_what_it_saw_is_old() {
+    let mut cluster = cluster();
+    let _node = Node::join(&cluster, "n1", &json!({}));
+    let kubeconfig = cluster.file("kubeconfig");
+    let watch = ["status", "--watch", "--timeout", "8"];
+    std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            agent(|agent| agent.arg("rollout").args(watch).env("KUBECONFIG", &kubeconfig), "")
+        });
+        std::thread::sleep(Duration::from_secs(3));
+        cluster.kill_apiserver();
+        let watched = watching.join().unwrap().exits(1);
+        assert!(watched.err.contains("0 of 1 nodes converged"), "{}", watched.err);
+        assert!(watched.err.matches("cannot be reached").count() > 1, "{}", watched.err);
+        assert_eq!(watched.out, "");
+    });
 }
 
 #[test]

@@ -91,4 +91,51 @@ fn k6_the_overlay_for_removal_reverts_each_node_and_then_obeys_nothing() {
     let args = ["delete", "--wait=false", "-k", &overlay("uninstall")];
     cluster.run_kubectl(&args).exits(0);
     assert_eq!(host.text(POLICY), own);
+    only_what_is_the_agents_is_deleted(&cluster);
+}
+
+/// Of what the overlay applied with the rest of the package others may have made use.
+fn only_what_is_the_agents_is_deleted(cluster: &Cluster) {
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let is_deleted = |path: &str| {
+        let object = cluster.admin.find(path);
+        object.is_none_or(|object| object["metadata"]["deletionTimestamp"].is_string())
+    };
+    let own = format!("{definitions}/nodeimageconfigs.image-config-agent.io");
+    until("the end of its own kind", || is_deleted(&own));
+    assert!(is_deleted(&format!("/api/v1/namespaces/{NAMESPACE}")));
+    assert!(!is_deleted("/api/v1/namespaces/openshift-config"));
+    assert!(!is_deleted(&format!("{definitions}/images.config.openshift.io")));
+    assert!(!is_deleted("/apis/config.openshift.io/v1/images/cluster"));
+    // What docs/operations.md says of the rest.
+    cluster
+        .run_kubectl(&[
+            "annotate",
+            "image.config.openshift.io",
+            "cluster",
+            "image-config-agent.io/paused=true",
+        ])
+        .exits(0);
+    let applied = || {
+        let node = cluster.admin.get("/api/v1/nodes/n1");
+        let image = cluster.admin.get("/apis/config.openshift.io/v1/images/cluster");
+        [node, image].iter().any(|one| {
+            one["metadata"]["annotations"].to_string().contains("image-config-agent.io/")
+        })
+    };
+    assert!(applied());
+    let page = include_str!("../../docs/operations.md");
+    let commands: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("kubectl annotate ")).collect();
+    assert_eq!(commands.len(), 2);
+    for command in commands {
+        let words: Vec<&str> =
+            std::iter::once("annotate").chain(command.split_whitespace()).collect();
+        cluster.run_kubectl(&words).exits(0);
+    }
+    assert!(!applied());
+    let delete = page.lines().find_map(|line| line.strip_prefix("kubectl delete crd ")).unwrap();
+    let words: Vec<&str> =
+        ["delete", "--wait=false", "crd"].into_iter().chain(delete.split_whitespace()).collect();
+    cluster.run_kubectl(&words).exits(0);
 }

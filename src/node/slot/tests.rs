@@ -65,6 +65,19 @@ fn k1_a_free_slot_is_taken_and_a_held_one_is_not() {
     assert!(first(&request("a"), &[held(7, "b", "new")], &[]).is_err());
 }
 
+/// There were more slots once, and one of these is still held: of the rest all nodes find the same ones free.
+#[test]
+fn k1_a_slot_beyond_their_number_leaves_the_same_ones_to_all() {
+    for node in ["a", "c", "d", "e", "f", "g"] {
+        let two = Request { slots: 2, ..request(node) };
+        assert_eq!(first(&two, &[held(5, "b", "new")], &[]), Ok(0), "{node}");
+        let slots = [held(5, "b", "new"), held(0, "x", "new")];
+        assert!(first(&two, &slots, &[]).is_err());
+        let three = Request { slots: 3, ..request(node) };
+        assert_eq!(first(&three, &slots, &[]), Ok(1), "{node}");
+    }
+}
+
 #[test]
 fn k1_a_holder_goes_on_with_its_own_slot() {
     assert_eq!(first(&request("a"), &[held(0, "a", "new")], &[]), Ok(0));
