@@ -378,6 +378,8 @@ fn h12_newer_state_is_left_untouched() {
         "base/origins.json",
         "journal-staging.json",
         "journal-commit.json",
+        "journal-undo.json",
+        "journal-tidy.json",
     ] {
         let host = host();
         apply(&host, &first_set(), "1");
@@ -431,14 +433,39 @@ fn x3_the_lock_has_a_deadline_and_names_its_holder() {
 fn h1_mode_and_attributes_of_what_is_replaced_are_kept() {
     let host = host();
     host.write_mode(REGISTRIES, "own", 0o640);
-    let attribute = |path: &str| xattr::get(host.at(path), "user.note").unwrap();
+    let of = |name: &str| xattr::get(host.at(REGISTRIES), name).unwrap();
+    let attributes = || (of("user.note"), of(ACL));
     xattr::set(host.at(REGISTRIES), "user.note", b"kept").unwrap();
+    xattr::set(host.at(REGISTRIES), ACL, &access_list()).unwrap();
+    let kept = (Some(b"kept".to_vec()), Some(access_list()));
+    assert_eq!(attributes(), kept, "the file system of the test knows them");
     apply(&host, &first_set(), "1");
-    assert_eq!(host.mode(REGISTRIES), 0o640);
-    assert_eq!(attribute(REGISTRIES).as_deref(), Some(&b"kept"[..]));
+    assert_eq!((host.mode(REGISTRIES), attributes()), (0o640, kept.clone()));
     apply(&host, &second_set(), "2");
-    assert_eq!((host.mode(REGISTRIES), attribute(REGISTRIES).is_some()), (0o640, true));
+    assert_eq!((host.mode(REGISTRIES), attributes()), (0o640, kept.clone()));
     revert(&host);
     assert_eq!((host.text(REGISTRIES).as_str(), host.mode(REGISTRIES)), ("own", 0o640));
-    assert_eq!(attribute(REGISTRIES).as_deref(), Some(&b"kept"[..]));
+    assert_eq!(attributes(), kept);
+}
+
+/// Where the kernel keeps a file's access list.
+const ACL: &str = "system.posix_acl_access";
+
+/// One by which user 1000 may read, too: a version, then a kind, rights and an id for each entry.
+fn access_list() -> Vec<u8> {
+    const NOBODY: u32 = u32::MAX;
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 6, NOBODY),
+        (0x02, 4, 1000),
+        (0x04, 4, NOBODY),
+        (0x10, 4, NOBODY),
+        (0x20, 0, NOBODY),
+    ];
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (kind, rights, id) in entries {
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(rights.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    bytes
 }
