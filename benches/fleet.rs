@@ -63,8 +63,10 @@ fn main() {
     let count = std::env::var("AGENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
     let cluster = Cluster::start();
     cluster.install();
-    edit(&cluster, "first.test/app:v1");
-    cluster.admin.create("/api/v1/namespaces", &namespace("kube-node-lease"));
+    edit(&cluster, &["a.test/app:v1", "b.test/app:v1"]);
+    if cluster.admin.find("/api/v1/namespaces/kube-node-lease").is_none() {
+        cluster.admin.create("/api/v1/namespaces", &namespace("kube-node-lease"));
+    }
     (0..count).for_each(|index| make_node(&cluster, &name(index)));
     thread::scope(|scope| {
         let (_end, ended) = std::sync::mpsc::channel();
@@ -82,22 +84,22 @@ fn measure(cluster: &Cluster, count: usize) {
     let first = digests_after(cluster, count, "");
     println!("{count} agents, start to all reported: {:.1} s", start.elapsed().as_secs_f64());
     let traffic = Traffic { cluster, proxy: &proxy, count, own };
-    // A tag that is blocked disturbs nobody: no node waits for another.
-    let second = traffic.of_edit("an edit that disturbs nobody", "second.test/app:v1", &first);
+    // A block that is lifted from a tag disturbs neither engine nor pods: no node waits for another.
+    let second = traffic.of_edit("an edit that disturbs nobody", &["a.test/app:v1"], &first);
     thread::sleep(Duration::from_secs(30));
     let before = traffic.now();
     thread::sleep(IDLE);
     traffic.per_node("an idle hour", before, IDLE.as_secs_f64() / 3600.0);
     // A registry that is blocked is read by the engine, and takes something from pods.
-    traffic.of_edit("a roll-out, 10 % at a time", "third.test", &second);
+    traffic.of_edit("a roll-out, 10 % at a time", &["a.test"], &second);
     let mut memory: Vec<u64> = members.iter().map(|member| resident(member.agent.id())).collect();
     memory.sort_unstable();
     let (median, most) = (memory[memory.len() / 2], memory[memory.len() - 1]);
     println!("| RSS of an agent, median / most | {median} / {most} KiB |");
 }
 
-fn edit(cluster: &Cluster, registry: &str) {
-    let spec = json!({"registrySources": {"blockedRegistries": [registry]}});
+fn edit(cluster: &Cluster, blocked: &[&str]) {
+    let spec = json!({"registrySources": {"blockedRegistries": blocked}});
     let path = format!("{IMAGES}/cluster");
     if cluster.admin.find(&path).is_some() {
         cluster.admin.patch(&path, &json!({"spec": spec}));
@@ -211,9 +213,9 @@ type Seen = (u64, f64, Instant);
 
 impl Traffic<'_> {
     /// What it costs, and how long it takes, until an edit is applied everywhere; what is applied then.
-    fn of_edit(&self, what: &str, registry: &str, before: &str) -> String {
+    fn of_edit(&self, what: &str, blocked: &[&str], before: &str) -> String {
         let (seen, start) = (self.now(), Instant::now());
-        edit(self.cluster, registry);
+        edit(self.cluster, blocked);
         let digest = digests_after(self.cluster, self.count, before);
         println!("| {what}, to the last node reported | {:.1} s |", start.elapsed().as_secs_f64());
         self.per_node(what, seen, 1.0);
