@@ -45,15 +45,22 @@ pub struct Cluster {
     apiserver: Option<Process>,
     etcd: Process,
     etcd_port: u16,
-    admission: &'static str,
+    flags: &'static [&'static str],
     dir: TempDir,
 }
 
 /// Pods need no service account, which a controller would have to make.
-const PLAIN_PODS: &str = "--disable-admission-plugins=ServiceAccount";
+const PLAIN_PODS: &[&str] = &["--disable-admission-plugins=ServiceAccount"];
 
 /// For a kubelet that runs pods.
-const REAL_PODS: &str = "--enable-admission-plugins=NodeRestriction";
+const REAL_PODS: &[&str] = &["--enable-admission-plugins=NodeRestriction"];
+
+/// The same as [`PLAIN_PODS`], and all requests are written down.
+const AUDITED: &[&str] = &[
+    "--disable-admission-plugins=ServiceAccount",
+    "--audit-policy-file=audit.yaml",
+    "--audit-log-path=audit.log",
+];
 
 /// A program of Kubernetes.
 pub fn program(name: &str) -> PathBuf {
@@ -72,15 +79,24 @@ impl Cluster {
         Self::with(REAL_PODS)
     }
 
-    fn with(admission: &'static str) -> Self {
+    /// The same as [`Self::start`], with an `audit.log` of who asked for what.
+    pub fn audited() -> Self {
+        Self::with(AUDITED)
+    }
+
+    fn with(flags: &'static [&'static str]) -> Self {
         let dir = TempDir::new().unwrap();
+        let audit = json!({
+            "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}],
+        });
+        fs::write(dir.path().join("audit.yaml"), audit.to_string()).unwrap();
         let (port, etcd_port) = (free_port(), free_port());
         let users = authority();
         fs::write(dir.path().join("users.crt"), users.pem()).unwrap();
         let key = dir.path().join("account.key");
         openssl(&["genrsa", "-out", key.to_str().unwrap(), "2048"], b"");
         let etcd = start_etcd(dir.path(), etcd_port);
-        let mut apiserver = start_apiserver(dir.path(), port, etcd_port, admission);
+        let mut apiserver = start_apiserver(dir.path(), port, etcd_port, flags);
         let admin = sign(&users, "admin", &["system:masters"], None);
         // The API server writes its certificate at its first start.
         let mut config = None;
@@ -96,16 +112,8 @@ impl Cluster {
         let config = config.unwrap();
         fs::write(dir.path().join("kubeconfig"), &config).unwrap();
         let admin = Api::new(&config);
-        let cluster = Self {
-            admin,
-            port,
-            users,
-            apiserver: Some(apiserver),
-            etcd,
-            etcd_port,
-            admission,
-            dir,
-        };
+        let cluster =
+            Self { admin, port, users, apiserver: Some(apiserver), etcd, etcd_port, flags, dir };
         cluster.is_ready();
         cluster
     }
@@ -126,7 +134,7 @@ impl Cluster {
     /// Starts it again, on the same port, and waits until it is ready.
     pub fn start_apiserver(&mut self) {
         self.apiserver =
-            Some(start_apiserver(self.dir.path(), self.port, self.etcd_port, self.admission));
+            Some(start_apiserver(self.dir.path(), self.port, self.etcd_port, self.flags));
         self.is_ready();
     }
 
@@ -261,7 +269,7 @@ impl Cluster {
         self.run_kubectl(arguments).exits(0).out
     }
 
-    /// A file of the cluster: kubeconfig, account.key, certs/apiserver.crt.
+    /// A file of the cluster: kubeconfig, account.key, certs/apiserver.crt, audit.log.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -291,7 +299,7 @@ fn start_etcd(dir: &Path, port: u16) -> Process {
     Process::start("etcd", with, dir.join("etcd.log"))
 }
 
-fn start_apiserver(dir: &Path, port: u16, etcd_port: u16, admission: &str) -> Process {
+fn start_apiserver(dir: &Path, port: u16, etcd_port: u16, flags: &[&str]) -> Process {
     let with = |command: &mut Command| {
         command.current_dir(dir).args([
             &format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
@@ -307,8 +315,8 @@ fn start_apiserver(dir: &Path, port: u16, etcd_port: u16, admission: &str) -> Pr
             "--client-ca-file=users.crt",
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
-            admission,
         ]);
+        command.args(flags);
     };
     Process::start(program("kube-apiserver"), with, dir.join("apiserver.log"))
 }

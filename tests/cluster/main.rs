@@ -46,6 +46,7 @@ mod image;
 mod machine;
 mod manifests;
 mod node;
+mod nodes;
 mod objects;
 #[path = "../docs/page.rs"]
 mod page;
@@ -56,6 +57,7 @@ mod process;
 mod proxy;
 mod release;
 mod report;
+mod rights;
 mod rollout;
 mod slots;
 mod source;
