@@ -61,6 +61,9 @@ const BEAT: Duration = Duration::from_secs(10);
 
 fn main() {
     let count = std::env::var("AGENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
+    // Each agent watches with two inotify instances, of which a user has 128 by default.
+    std::fs::write("/proc/sys/fs/inotify/max_user_instances", (2 * count + 128).to_string())
+        .unwrap();
     let cluster = Cluster::start();
     cluster.install();
     edit(&cluster, &["a.test/app:v1", "b.test/app:v1"]);
