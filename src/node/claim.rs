@@ -12,12 +12,16 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, Resource as _};
 
 use super::lease;
-use super::peers::MOST_ASKED;
 use super::pool::{Amount, CONTROL_PLANE, Labels, Pool};
 use super::slot::{Degraded, Memory, Request, Slot, Standing};
 use super::{Node, NodeError};
 use crate::model::annotations::POOL;
 use crate::report::NodeImageConfig;
+
+/// Of at most so many holders one attempt asks whether their Nodes still exist, those first that have shown no life
+/// for longest. Whoever waits asks so, and in a large pool that are many; the agent of a Node that is gone renews
+/// nothing, so that it is among them soon.
+const HOLDERS_ASKED: usize = 3;
 
 /// How many objects one request lists.
 const PAGE: u32 = 500;
@@ -227,8 +231,7 @@ impl Node {
         }
     }
 
-    /// The slots, with what is known of the Nodes of those who hold them. Where there are many,
-    /// those are asked for that have shown no life for longest.
+    /// The slots, with what is known of the Nodes of those who hold them.
     async fn without_orphans(
         &self,
         leases: &BTreeMap<u32, Lease>,
@@ -244,7 +247,7 @@ impl Node {
             });
         }
         let held = slots.iter_mut().filter_map(|slot| slot.held.as_mut());
-        let others = held.filter(|held| held.holder != self.name).take(MOST_ASKED);
+        let others = held.filter(|held| held.holder != self.name).take(HOLDERS_ASKED);
         try_join_all(others.map(|held| async {
             held.is_orphan = self.labels_of(&held.holder).await?.is_none();
             Ok(())

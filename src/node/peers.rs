@@ -16,7 +16,7 @@ use super::{Node, NodeError};
 use crate::report::NodeImageConfig;
 
 /// Of at most so many nodes one attempt asks what they are.
-pub(super) const MOST_ASKED: usize = 20;
+const MOST_ASKED: usize = 20;
 
 /// Of a Node its labels.
 #[derive(Debug, Deserialize)]

@@ -327,6 +327,60 @@ fn h1_an_agent_that_is_killed_in_any_phase_goes_on_and_leaves_the_node_free() {
     drop(other);
 }
 
+/// Before the first write nobody can say whose the slot is, and afterwards nobody can free it.
+#[test]
+fn h1_an_agent_that_is_killed_where_it_is_denied_its_slot_changes_nothing_and_lets_the_node_go() {
+    let cluster = start();
+    let mut member = Member::join(&cluster, "n1", "");
+    let _other = Node::join(&cluster, "n2", &json!({}));
+    kept_pod(&cluster, "n1");
+    edit(&cluster, &["one.test"]);
+    member.until_phase("Draining");
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/image-config-agent/rolebindings";
+    let binding = cluster.admin.get(&format!("{bindings}/image-config-agent"));
+    cluster.admin.delete(&format!("{bindings}/image-config-agent"));
+    cluster.admin.delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/kept");
+    member.until_phase("Changing");
+    member.agent.until("the reason", || {
+        let waiting = member.agent.status()["waiting"].to_string();
+        waiting.contains("keep the slot") && waiting.contains("does not allow")
+    });
+    assert!(member.is_cordoned(&cluster));
+    member.agent.crash_and_restart();
+    member.until_phase("Leaving");
+    member.agent.crash_and_restart();
+    member.until_phase("Leaving");
+    assert_eq!(member.agent.host.verdict("one.test/app:v1"), "allowed");
+    let again = json!({
+        "apiVersion": binding["apiVersion"], "kind": binding["kind"], "roleRef": binding["roleRef"],
+        "metadata": {"name": "image-config-agent"}, "subjects": binding["subjects"],
+    });
+    cluster.admin.create(bindings, &again);
+    member.agent.until_verdict("one.test/app:v1", "rejected");
+    member.agent.converges();
+    member.is_free(&cluster);
+}
+
+#[test]
+fn h1_an_agent_that_is_killed_while_even_the_old_files_fail_goes_on_until_they_do_not() {
+    let cluster = start();
+    let mut member = Member::join(&cluster, "n1", "");
+    edit(&cluster, &["one.test"]);
+    member.agent.until_verdict("one.test/app:v1", "rejected");
+    member.agent.converges();
+    member.engine.job(Job::Ends("failed", "failed", true));
+    edit(&cluster, &["two.test"]);
+    member.until_phase("Retelling");
+    member.agent.crash_and_restart();
+    member.agent.until_condition("Degraded", "True", "RollbackFailed");
+    assert!(member.is_cordoned(&cluster));
+    member.engine.job(DONE);
+    member.agent.until_condition("Degraded", "True", "RolledBack");
+    member.is_free(&cluster);
+    assert_eq!(member.agent.host.verdict("one.test/app:v1"), "rejected");
+    assert_eq!(member.agent.host.verdict("two.test/app:v1"), "allowed");
+}
+
 #[test]
 fn k1_an_agent_killed_while_it_waits_for_a_slot_and_a_holder_whose_node_is_deleted() {
     let cluster = start();
