@@ -183,7 +183,7 @@ impl Root {
     /// comes back open as in [`Root::create_like`].
     ///
     /// # Errors
-    /// As [`Root::hard_link`], or it may not be read either.
+    /// When `from` is missing or may not be read, or the two are on different file systems.
     pub fn keep(&self, from: &Path, to: &Path) -> Result<Option<File>, HostError> {
         let denied = match self.hard_link(from, to) {
             Err(error) if error.cause == Cause::Denied => error,
