@@ -82,18 +82,24 @@ impl<'a> Walk<'a> {
         path: Path<'_>,
         known: &[&str],
     ) -> Option<&'v Object<'v>> {
-        let object = self.map(parent, path)?;
+        let object = self.typed(parent, path, "an object", Value::as_object)?;
         self.unknown_fields(object, path, known);
         Some(object)
     }
 
-    /// The object at `field` of `parent`, whose keys may be any.
+    /// The object at `field` of `parent`, whose keys may be any. What stands there in its place is not
+    /// shown: it may be a key that somebody has put where certificates belong.
     pub(super) fn map<'v>(
         &mut self,
         parent: &'v Object<'v>,
         path: Path<'_>,
     ) -> Option<&'v Object<'v>> {
-        self.typed(parent, path, "an object", Value::as_object)
+        let value = parent.get(path.key()).filter(|value| !value.is_null())?;
+        let object = value.as_object();
+        if object.is_none() {
+            self.push(wrong_type(self.origin(path), value, "an object"));
+        }
+        object
     }
 
     pub(super) fn unknown_fields(&mut self, object: &Object<'_>, path: Path<'_>, known: &[&str]) {
@@ -180,27 +186,30 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn wrong_type(&mut self, path: Path<'_>, value: &Value<'_>, expected: &str) {
-        let found = match value {
-            Value::Null => "nothing",
-            Value::Bool(_) => "true or false",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "an object",
-        };
-        let mut finding = Finding::new(
-            Severity::Error,
-            "WrongType",
-            self.origin(path),
-            format!("this is {found} where {expected} belongs."),
-            format!("Write {expected}; quote what YAML would take for something else."),
-        );
-        finding.value = in_one_line(value);
-        self.push(finding);
+        let finding = wrong_type(self.origin(path), value, expected);
+        self.push(Finding { value: in_one_line(value), ..finding });
     }
 }
 
-/// A value that fits a line. Keys are never one line, and must not be shown.
+fn wrong_type(origin: Origin, value: &Value<'_>, expected: &str) -> Finding {
+    let found = match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    Finding::new(
+        Severity::Error,
+        "WrongType",
+        origin,
+        format!("this is {found} where {expected} belongs."),
+        format!("Write {expected}; quote what YAML would take for something else."),
+    )
+}
+
+/// A value that fits a line.
 fn in_one_line(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Bool(value) => Some(value.to_string()),

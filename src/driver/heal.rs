@@ -64,11 +64,15 @@ impl Driver<'_> {
             Ok((_, since)) => since,
             Err(error) => return self.fail(error.to_string()),
         };
-        let unit = self.look_at_engine().await;
-        if self.has_read(Some(&since), unit.as_ref()) {
-            self.memory.owes_restart = true;
-            self.remember();
+        if since.is_empty() {
+            return;
         }
+        // Whoever is asked may take long to answer, and a crash must not forget what may be owed.
+        let was_owed = std::mem::replace(&mut self.memory.owes_restart, true);
+        self.remember();
+        let unit = self.look_at_engine().await;
+        self.memory.owes_restart = was_owed || self.has_read(Some(&since), unit.as_ref());
+        self.remember();
     }
 
     /// Puts files right, and says when those were changed that the engine keeps in memory.

@@ -58,12 +58,16 @@ fn values_that_are_no_certificate() {
     }
 }
 
-/// A key is more than a line, and so it is not shown.
+/// What may be a key is not shown, of one line or of more.
 #[test]
 fn a_key_in_the_place_of_all_data() {
-    let [image, mut map] = trusting(json!({}));
-    map["data"] = json!("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    documents_refused(&[image, map], &[["WrongType", OBJECT, "data", "-"]]);
+    for key in
+        ["-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "MC4CAQAwBQYDK2Vw"]
+    {
+        let [image, mut map] = trusting(json!({}));
+        map["data"] = json!(key);
+        documents_refused(&[image, map], &[["WrongType", OBJECT, "data", "-"]]);
+    }
 }
 
 #[test]
