@@ -123,11 +123,12 @@ fn d5_the_service_account_of_a_pod_is_found_and_its_token_replaced() {
     assert_eq!(agent.host.run(&["status"]).code, 0);
     token(Duration::from_secs(3600));
     agent.until_well();
+    let before = agent.status()["applied"]["configuration"].clone();
     put_image(&cluster, &blocking("c.io"));
     agent.until_verdict("c.io/x:1", "rejected");
-    let applied = agent.status()["applied"]["configuration"].clone();
     agent.until("the report", || {
-        cluster.admin.get(config)["status"]["applied"]["configuration"] == applied
+        let told = cluster.admin.get(config)["status"]["applied"]["configuration"].clone();
+        told != before && told == agent.status()["applied"]["configuration"]
     });
     agent.until("no trouble with reports", || agent.status()["node"]["untold"].is_null());
 }

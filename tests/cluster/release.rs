@@ -47,11 +47,13 @@ fn d5_the_release_image_follows_the_cluster_version() {
     agent.until_trouble("KindAbsent");
     agent.converges();
     assert_eq!(agent.host.verdict(&first), "rejected");
+    let without = agent.status()["applied"].clone();
     define(&cluster);
     cluster.admin.create(VERSIONS, &version(&first));
     agent.until_verdict(&first, "allowed");
     assert_eq!(agent.host.verdict("c.io/other:1"), "rejected");
     agent.until_well();
+    agent.until("word of it", || agent.status()["applied"] != without);
     let applied = agent.status()["applied"].clone();
     // Nothing else of it matters, not even where there is no image yet.
     let path = format!("{VERSIONS}/version");
@@ -59,7 +61,7 @@ fn d5_the_release_image_follows_the_cluster_version() {
     cluster.admin.patch(&path, &json!({"status": {"desired": {"image": second}}}));
     agent.until_verdict(&second, "allowed");
     agent.until_verdict(&first, "rejected");
-    assert_ne!(agent.status()["applied"], applied);
+    agent.until("word of it", || agent.status()["applied"] != applied);
     cluster.admin.patch(&path, &json!({"status": {"desired": {"image": null}}}));
     agent.until_verdict(&second, "rejected");
     cluster.admin.patch(&path, &json!({"status": {"desired": {"image": first}}}));
