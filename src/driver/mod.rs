@@ -58,6 +58,7 @@ use node::Keeper;
 pub use place::Place;
 use published::Published;
 use vitals::Vitals;
+use watch::UNWATCHED;
 
 /// How often the driver looks up while it waits for something.
 const BEAT: Duration = Duration::from_millis(500);
@@ -342,9 +343,9 @@ impl<'r> Driver<'r> {
                 Source::Feeds(feeds) => feeds.next_turn(Instant::now()),
                 Source::Read(_) | Source::Nowhere => None,
             };
-            return turn.map_or(self.settings.recheck, |turn| turn.min(self.settings.recheck));
+            return turn.map_or(self.recheck(), |turn| turn.min(self.recheck()));
         };
-        let again = backoff(earlier).min(self.settings.recheck);
+        let again = backoff(earlier).min(self.recheck());
         let what = match (&self.facts.failure, &self.facts.ending) {
             (Some(_), _) => "another try of what failed",
             (None, Some(Ending::NotDrained(_))) => "another try to drain the node",
@@ -358,6 +359,14 @@ impl<'r> Driver<'r> {
             self.report();
         }
         again
+    }
+
+    /// How often to look although nothing is heard of.
+    fn recheck(&self) -> Duration {
+        match self.published.unwatched {
+            Some(_) => self.settings.recheck.min(UNWATCHED),
+            None => self.settings.recheck,
+        }
     }
 
     /// Begins a change and takes it as far as it goes; false where nothing came of it.

@@ -23,6 +23,8 @@ pub(super) struct Published {
     pub is_unwritten: bool,
     /// Why metrics are not served although the settings ask for them.
     pub unserved: Option<Finding>,
+    /// Why not all that matters is watched.
+    pub unwatched: Option<Finding>,
     /// Why the cluster is told nothing at present, if it is not.
     pub untold: Option<String>,
     /// The URL that the status goes to, if it goes to one.
@@ -36,9 +38,17 @@ impl Default for Published {
             before: Vec::new(),
             is_unwritten: false,
             unserved: None,
+            unwatched: None,
             untold: None,
             reporting: None,
         }
+    }
+}
+
+impl Published {
+    /// What the agent itself cannot do for this host at present.
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.unserved.iter().chain(&self.unwatched)
     }
 }
 
@@ -123,7 +133,7 @@ impl Driver<'_> {
             applied: applied.digests,
             conditions: self.facts.conditions(&self.memory.phase, before, now),
             files: applied.files.into_iter().map(file).collect(),
-            findings: self.findings.iter().chain(&self.published.unserved).cloned().collect(),
+            findings: self.findings.iter().chain(self.published.findings()).cloned().collect(),
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
             sources: self.sources.clone(),

@@ -42,9 +42,6 @@ pub enum ServiceError {
     /// The kernel refuses what every process may have.
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),
-    /// No directory can be watched.
-    #[error("cannot watch directories: {0}; raise fs.inotify.max_user_instances")]
-    Watch(#[from] notify::Error),
 }
 
 /// Where settings and documents come from.
@@ -79,7 +76,7 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     }
     let control = Control::open(service.root)
         .map_err(|error| ServiceError::System("open the control socket", error))?;
-    let mut around = Around::new(&waking)?;
+    let mut around = Around::new(&waking);
     around.follow(&mut driver).await;
     notify(&[NotifyState::Ready]);
     driver.resume().await;
@@ -103,6 +100,9 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
         }
         inbox.control.keep(service.root);
         around.follow(&mut driver).await;
+        if driver.published.unwatched.is_some() {
+            inbox.times.look_within(driver.recheck());
+        }
         driver.beat();
         if driver.is_to_start_anew() {
             break;
@@ -293,22 +293,33 @@ struct Around {
 }
 
 impl Around {
-    fn new(waking: &UnboundedSender<Wake>) -> Result<Self, notify::Error> {
-        Ok(Self {
-            files: Watches::new(waking)?,
+    fn new(waking: &UnboundedSender<Wake>) -> Self {
+        Self {
+            files: Watches::new(waking),
             engine: EngineWatch::default(),
             waking: waking.clone(),
             served: Served::default(),
             reports: Reports::default(),
-        })
+        }
     }
 
     /// Watches what matters now, and serves and reports as the settings say.
     async fn follow(&mut self, driver: &mut Driver<'_>) {
-        self.files.follow(&driver.source_paths(), driver.root.path(), &driver.host_paths());
+        self.watch(driver);
         self.engine.follow(driver.runtime.as_ref(), &self.waking);
         self.serve(driver).await;
         self.reports.follow(driver);
+    }
+
+    /// Watches files; where that fails the status says so.
+    fn watch(&mut self, driver: &mut Driver<'_>) {
+        let (sources, host) = (driver.source_paths(), driver.host_paths());
+        let unwatched = self.files.follow(&sources, driver.root.path(), &host);
+        if unwatched != driver.published.unwatched {
+            driver.published.unwatched = unwatched;
+            driver.published.unwatched.iter().for_each(|finding| tracing::warn!("{finding}"));
+            driver.report();
+        }
     }
 
     /// Serves metrics; where that fails the status says so.

@@ -4,11 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{
+    Config, Error, ErrorKind, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _,
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::trail::Trail;
+use crate::model::finding::{Finding, Origin, Severity};
+
+/// How often to look at what cannot be watched.
+pub const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// Why the driver should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,18 +52,21 @@ const CHANGES: EventKindMask =
 
 impl Watches {
     /// Watches nothing yet.
-    ///
-    /// # Errors
-    /// The kernel has no more inotify instances to give.
-    pub fn new(wakes: &UnboundedSender<Wake>) -> notify::Result<Self> {
+    pub fn new(wakes: &UnboundedSender<Wake>) -> Self {
         let trails = Arc::default();
         let watch = |kinds| Watch::new(kinds, Arc::clone(&trails), wakes.clone());
-        Ok(Self { contents: watch(CHANGES)?, ways: watch(NAMES)?, trails: Arc::clone(&trails) })
+        Self { contents: watch(CHANGES), ways: watch(NAMES), trails: Arc::clone(&trails) }
     }
 
     /// Watches what can change these paths: `sources` as this process sees them, those of the host below
-    /// `root`. To be called again after each change: directories come, go, and are made again.
-    pub fn follow(&mut self, sources: &[PathBuf], root: &Path, host: &[PathBuf]) {
+    /// `root`. To be called again after each change: directories come, go, and are made again. What the kernel
+    /// does not let it watch is tried again the next time; a finding says so.
+    pub fn follow(
+        &mut self,
+        sources: &[PathBuf],
+        root: &Path,
+        host: &[PathBuf],
+    ) -> Option<Finding> {
         let mut trails = Trails::default();
         for path in sources {
             // Without a working directory there is nothing to be found there either.
@@ -69,9 +79,23 @@ impl Watches {
         let ways = &(&trails.sources.ways | &trails.host.ways) - &contents;
         // First: what happens right after a watch begins is to count.
         *self.trails.lock().unwrap_or_else(PoisonError::into_inner) = trails;
-        self.contents.follow(contents);
-        self.ways.follow(ways);
+        let denials = [self.contents.follow(contents), self.ways.follow(ways)];
+        denials.into_iter().flatten().next().map(unwatched)
     }
+}
+
+fn unwatched((path, error): (PathBuf, notify::Error)) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "NotWatched",
+        Origin::object(path.display().to_string()),
+        format!(
+            "changes here, and perhaps elsewhere, are seen within {} s only: {}.",
+            UNWATCHED.as_secs(),
+            Error { paths: Vec::new(), ..error }
+        ),
+        "Let this user have more of inotify: fs.inotify.max_user_instances and max_user_watches.",
+    )
 }
 
 impl Trails {
@@ -87,19 +111,22 @@ impl Trails {
 
 /// The directories that are watched for one kind of events.
 struct Watch {
-    watcher: RecommendedWatcher,
+    kinds: EventKindMask,
+    trails: Arc<Mutex<Trails>>,
+    wakes: UnboundedSender<Wake>,
+    /// None as long as the kernel gives none.
+    watcher: Option<RecommendedWatcher>,
     /// Each with what tells whether it is still the same directory.
     watched: BTreeMap<PathBuf, (u64, u64)>,
-    /// Those that cannot be watched, so that it is said once.
-    refused: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl Watch {
-    fn new(
-        kinds: EventKindMask,
-        trails: Arc<Mutex<Trails>>,
-        wakes: UnboundedSender<Wake>,
-    ) -> notify::Result<Self> {
+    fn new(kinds: EventKindMask, trails: Arc<Mutex<Trails>>, wakes: UnboundedSender<Wake>) -> Self {
+        Self { kinds, trails, wakes, watcher: None, watched: BTreeMap::new() }
+    }
+
+    fn watcher(&self) -> notify::Result<RecommendedWatcher> {
+        let (trails, wakes) = (Arc::clone(&self.trails), self.wakes.clone());
         let handler = move |event| {
             let trails = trails.lock().unwrap_or_else(PoisonError::into_inner);
             for wake in trails.wakes(event) {
@@ -107,41 +134,42 @@ impl Watch {
                 let _ = wakes.send(wake);
             }
         };
-        let watcher = RecommendedWatcher::new(handler, Config::default().with_event_kinds(kinds))?;
-        Ok(Self { watcher, watched: BTreeMap::new(), refused: BTreeMap::new() })
+        RecommendedWatcher::new(handler, Config::default().with_event_kinds(self.kinds))
     }
 
-    fn follow(&mut self, wanted: BTreeSet<PathBuf>) {
+    /// Watches these, and no others; the first that cannot be watched, and why.
+    fn follow(&mut self, wanted: BTreeSet<PathBuf>) -> Option<(PathBuf, notify::Error)> {
         let wanted: BTreeMap<_, _> = wanted.into_iter().filter_map(identified).collect();
-        let gone: Vec<PathBuf> = self
-            .watched
-            .iter()
-            .filter(|(path, identity)| wanted.get(*path) != Some(identity))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in gone {
-            // The kernel has dropped the watch of a directory that is gone.
-            let _ = self.watcher.unwatch(&path);
-            self.watched.remove(&path);
-        }
+        let mut watcher = match self.watcher.take().map_or_else(|| self.watcher(), Ok) {
+            Ok(watcher) => watcher,
+            Err(error) => return Some((wanted.into_keys().next()?, error)),
+        };
+        self.watched.retain(|path, identity| {
+            let is_wanted = wanted.get(path) == Some(identity);
+            if !is_wanted {
+                // The kernel has dropped the watch of a directory that is gone.
+                let _ = watcher.unwatch(path);
+            }
+            is_wanted
+        });
+        let mut denied = None;
         for (path, identity) in wanted {
             if self.watched.contains_key(&path) {
                 continue;
             }
-            match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
+            match watcher.watch(&path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.watched.insert(path, identity);
                 }
-                Err(_) if self.refused.get(&path) == Some(&identity) => {}
+                // It has gone meanwhile, and what is above it is watched.
+                Err(Error { kind: ErrorKind::PathNotFound, .. }) => {}
                 Err(error) => {
-                    tracing::warn!(
-                        path = %path.display(),
-                        "cannot watch a directory, so changes in it show at the next recheck only: {error}"
-                    );
-                    self.refused.insert(path, identity);
+                    denied.get_or_insert((path, error));
                 }
             }
         }
+        self.watcher = Some(watcher);
+        denied
     }
 }
 

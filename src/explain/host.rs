@@ -89,6 +89,13 @@ pub(super) const HOST: &[Entry] = &[
         remedy: "follow the finding's text",
     },
     Entry {
+        name: "NotWatched",
+        weight: "warning",
+        place: "host directory",
+        cause: "the kernel has no more of inotify to give: changes are seen within 10 s, and healed then",
+        remedy: "raise fs.inotify.max_user_instances or max_user_watches; it is tried again whenever the agent wakes up",
+    },
+    Entry {
         name: "MetricsUnavailable",
         weight: "warning",
         place: "metrics.listen",

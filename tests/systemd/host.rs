@@ -272,21 +272,26 @@ impl Host {
     }
 
     /// From now on each sync of the agent's takes its time: a phase that is over in no time can then be met.
-    pub fn slow_disk(&self) -> SlowDisk {
+    pub fn slow_disk(&self) -> Injection {
+        self.inject("fsync", "delay_enter=300ms")
+    }
+
+    /// From now on this becomes of each such call of the agent's, in the words of strace.
+    pub fn inject(&self, call: &str, what: &str) -> Injection {
         // Of the processes that systemd started the one of this name; a name has 15 letters at most.
         let found =
             Command::new("pgrep").args(["-P", &self.init, "-x", "image-config-ag"]).output();
         let pid = Said::from(found.unwrap()).out.trim().to_owned();
         let strace = Command::new("strace")
-            .args(["-f", "-p", &pid, "-o", "/dev/null", "-e", "trace=fsync"])
-            .args(["-e", "inject=fsync:delay_enter=300ms"])
+            .args(["-f", "-p", &pid, "-o", "/dev/null", "-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:{what}")])
             .stderr(Stdio::piped())
             .spawn();
         let mut strace = strace.expect("strace: `tests/run systemd` installs it");
         let (mut line, mut said) = (String::new(), BufReader::new(strace.stderr.take().unwrap()));
         said.read_line(&mut line).unwrap();
         assert!(line.contains("attached"), "{line}");
-        SlowDisk { strace, _said: said }
+        Injection { strace, _said: said }
     }
 
     /// Asks until it is so.
@@ -348,14 +353,14 @@ impl Host {
     }
 }
 
-/// A disk that is slow for the agent, until this ends.
-pub struct SlowDisk {
+/// What becomes of calls of the agent, until this ends.
+pub struct Injection {
     strace: Child,
     /// It says more, and dies where nobody listens: the agent would be left standing.
     _said: BufReader<std::process::ChildStderr>,
 }
 
-impl Drop for SlowDisk {
+impl Drop for Injection {
     fn drop(&mut self) {
         // strace lets go of the agent first; it ends with the agent too.
         let pid = nix::unistd::Pid::from_raw(self.strace.id().try_into().unwrap());

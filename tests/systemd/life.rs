@@ -148,6 +148,48 @@ fn h9_drift_is_healed_and_the_engine_left_alone() {
     assert_eq!(host.invocation("crio"), crio);
 }
 
+/// As where others have used up what there is for their user.
+#[test]
+fn h9_where_nothing_can_be_watched_all_is_looked_at_now_and_then_and_the_status_says_so() {
+    let files = Files::new();
+    files.write(
+        "/etc/systemd/system/image-config-agent.service.d/deny.conf",
+        "[Service]\nSystemCallFilter=~inotify_init1\n",
+    );
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "kubelet", "image-config-agent"]);
+    host.converges();
+    let said = host.ok(&["image-config-agent", "status"]);
+    assert!(said.contains("NotWatched") && said.contains("max_user_instances"), "{said}");
+    let ours = host.text(POLICY);
+    host.write(POLICY, "{}");
+    host.until("a heal", || host.text(POLICY) == ours);
+    host.documents(&blocking("b.test"));
+    host.until("the change", || host.text(REGISTRIES).contains("b.test"));
+    host.converges();
+    assert_eq!(host.journal().matches("NotWatched").count(), 1, "{}", host.journal());
+}
+
+#[test]
+fn h9_what_could_not_be_watched_is_watched_again_once_it_can_be() {
+    let host = running("");
+    let is_watched = || !host.run(&["image-config-agent", "status"]).out.contains("NotWatched");
+    assert!(is_watched());
+    let denial = host.inject("inotify_add_watch", "error=ENOSPC");
+    let anew =
+        "mv /etc/image-config-agent/cluster.d /old && cp -a /old /etc/image-config-agent/cluster.d";
+    host.ok(&["sh", "-c", anew]);
+    host.until("word of it", || !is_watched());
+    host.documents(&blocking("b.test"));
+    host.until("the change", || host.text(REGISTRIES).contains("b.test"));
+    drop(denial);
+    host.until("no word of it", is_watched);
+    host.documents(&blocking("c.test"));
+    host.until("another change", || host.text(REGISTRIES).contains("c.test"));
+    host.converges();
+}
+
 #[test]
 fn h9_an_engine_that_may_have_read_the_foreign_file_is_reloaded() {
     let host = running("");
