@@ -45,13 +45,6 @@ impl Default for Published {
     }
 }
 
-impl Published {
-    /// What the agent itself cannot do for this host at present.
-    fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.unserved.iter().chain(&self.unwatched)
-    }
-}
-
 impl Driver<'_> {
     /// From now on the status is written. What an earlier process said last says since when each condition
     /// holds, where it can be read; nobody is to take it for what this one says.
@@ -113,6 +106,12 @@ impl Driver<'_> {
         self.root.replace(&status_file(), bytes)
     }
 
+    /// Those of the documents, and what the agent itself does not do for this host at present.
+    fn all_findings(&self) -> impl Iterator<Item = Finding> {
+        let own = self.published.unserved.iter().chain(&self.published.unwatched);
+        self.findings.iter().chain(own).cloned().chain(self.settings.unused())
+    }
+
     fn status_at(&self, now: Timestamp) -> Status {
         let last = self.published.statuses.borrow();
         let before = last.as_ref().map_or(&self.published.before, |status| &status.conditions);
@@ -133,7 +132,7 @@ impl Driver<'_> {
             applied: applied.digests,
             conditions: self.facts.conditions(&self.memory.phase, before, now),
             files: applied.files.into_iter().map(file).collect(),
-            findings: self.findings.iter().chain(self.published.findings()).cloned().collect(),
+            findings: self.all_findings().collect(),
             last_change: self.last.clone(),
             waiting: self.waiting.clone(),
             sources: self.sources.clone(),

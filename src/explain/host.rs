@@ -89,6 +89,13 @@ pub(super) const HOST: &[Entry] = &[
         remedy: "follow the finding's text",
     },
     Entry {
+        name: "EndpointNotAsked",
+        weight: "warning",
+        place: "endpoint.url",
+        cause: "a URL is set for documents, but `source.order` does not name `endpoint`",
+        remedy: "set `source.order`, for instance to `[\"endpoint\", \"files\"]`, or remove the URL",
+    },
+    Entry {
         name: "NotWatched",
         weight: "warning",
         place: "host directory",

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Paths;
+use crate::model::finding::{Finding, Origin, Severity};
 use crate::model::paths::{RUN_DIR, STATE_DIR};
 use crate::node::NodeSettings;
 use crate::plan::RuntimeAction;
@@ -204,6 +205,20 @@ impl Settings {
         }
         problems.extend(self.misplaced());
         problems
+    }
+
+    /// What is set and of no use.
+    #[must_use]
+    pub fn unused(&self) -> Option<Finding> {
+        let is_asked = self.order.contains(&SourceName::Endpoint);
+        self.endpoint.server.url.as_ref().filter(|_| !is_asked)?;
+        Some(Finding::new(
+            Severity::Warning,
+            "EndpointNotAsked",
+            Origin::field("settings", "endpoint.url"),
+            "the URL is not asked for documents: source.order does not name endpoint.",
+            "Set source.order, for instance to [\"endpoint\", \"files\"], or remove the URL.",
+        ))
     }
 
     /// Paths to which nothing could be written, or where it would be of no use.

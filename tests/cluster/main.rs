@@ -43,6 +43,7 @@ mod host;
 mod howto;
 #[path = "../pulls/image.rs"]
 mod image;
+mod kills;
 mod machine;
 mod manifests;
 mod node;

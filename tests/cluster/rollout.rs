@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
@@ -30,7 +29,11 @@ pub struct Member {
 
 impl Member {
     pub fn join(cluster: &Cluster, name: &str, settings: &str) -> Self {
-        let node = Node::join(cluster, name, &json!({}));
+        Self::labelled(cluster, name, &json!({}), settings)
+    }
+
+    fn labelled(cluster: &Cluster, name: &str, labels: &Value, settings: &str) -> Self {
+        let node = Node::join(cluster, name, labels);
         let credentials = crate::cluster::Credentials::Token(cluster.token(name));
         let kubeconfig = cluster.kubeconfig(cluster.port, &credentials);
         let host = Host::new();
@@ -54,12 +57,12 @@ impl Member {
         self.object(cluster)["spec"]["unschedulable"] == true
     }
 
-    fn phase(&self) -> String {
+    pub fn phase(&self) -> String {
         self.agent.status()["phase"].as_str().unwrap_or("").to_owned()
     }
 
     #[track_caller]
-    fn until_phase(&self, phase: &str) {
+    pub fn until_phase(&self, phase: &str) {
         self.agent.until(&format!("phase {phase}"), || self.phase() == phase);
     }
 
@@ -196,6 +199,39 @@ fn k1_no_more_nodes_than_allowed_are_disturbed_at_once_and_all_get_there() {
 }
 
 #[test]
+fn k1_no_pool_waits_for_another() {
+    let cluster = start();
+    let edge = "node.pool = \"zone=edge\"\n";
+    let join = |name, labels: &Value| Member::labelled(&cluster, name, labels, edge);
+    let first = join("w1", &json!({}));
+    // On a cluster of one node nothing is drained.
+    let _other = Node::join(&cluster, "w3", &json!({}));
+    kept_pod(&cluster, "w1");
+    edit(&cluster, &["one.test"]);
+    first.until_phase("Draining");
+    // One of the workers does not come to an end: the others wait, and they alone.
+    let second = join("w2", &json!({"zone": "core"}));
+    let control = join("c1", &json!({"node-role.kubernetes.io/control-plane": "", "zone": "edge"}));
+    let selected = join("e1", &json!({"zone": "edge"}));
+    for member in [&control, &selected] {
+        member.agent.until_verdict("one.test/app:v1", "rejected");
+        member.agent.converges();
+        member.is_free(&cluster);
+    }
+    second.until_phase("Claiming");
+    assert_eq!(second.agent.host.verdict("one.test/app:v1"), "allowed");
+    let pool = |member: &Member| member.agent.status()["node"]["pool"].as_str().unwrap().to_owned();
+    assert_eq!([&first, &second, &control].map(pool), ["worker", "worker", "control-plane"]);
+    assert!(pool(&selected).starts_with("selected-"), "{}", pool(&selected));
+    cluster.admin.delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/kept");
+    for member in [&first, &second] {
+        member.agent.until_verdict("one.test/app:v1", "rejected");
+        member.agent.converges();
+        member.is_free(&cluster);
+    }
+}
+
+#[test]
 fn k1_a_configuration_that_breaks_nodes_stops_at_the_first() {
     let cluster = start();
     let members = ["n1", "n2", "n3"].map(|name| Member::join(&cluster, name, ""));
@@ -225,7 +261,7 @@ fn k1_a_configuration_that_breaks_nodes_stops_at_the_first() {
 }
 
 /// A pod that a budget keeps.
-fn kept_pod(cluster: &Cluster, node: &str) {
+pub fn kept_pod(cluster: &Cluster, node: &str) {
     let mut pod = objects::pod("kept", node);
     pod["metadata"]["ownerReferences"] = objects::controlled_by("ReplicaSet", "kept");
     pod["spec"]["containers"][0]["image"] = json!("one.test/app:v1");
@@ -292,115 +328,6 @@ fn x3_hold_in_the_middle_lets_the_node_go_and_holds() {
     member.agent.until_condition("Held", "True", "Requested");
     thread::sleep(Duration::from_secs(3));
     assert!(!member.is_cordoned(&cluster));
-    drop(other);
-}
-
-#[test]
-fn h1_an_agent_that_is_killed_in_any_phase_goes_on_and_leaves_the_node_free() {
-    let cluster = start();
-    let mut member = Member::join(&cluster, "n1", "");
-    let other = Node::join(&cluster, "n2", &json!({}));
-    // In the drain.
-    kept_pod(&cluster, "n1");
-    edit(&cluster, &["one.test"]);
-    member.until_phase("Draining");
-    member.agent.signal(Signal::SIGKILL);
-    cluster.admin.delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/kept");
-    // While the engine restarts.
-    member.engine.job(Job::Hangs);
-    member.agent.crash_and_restart();
-    member.until_phase("Telling");
-    assert!(member.is_cordoned(&cluster));
-    member.engine.job(DONE);
-    // While the kubelet is silent.
-    member.node.silent(true);
-    member.agent.crash_and_restart();
-    member.until_phase("Awaiting");
-    assert!(member.is_cordoned(&cluster));
-    member.agent.crash_and_restart();
-    thread::sleep(Duration::from_secs(3));
-    assert!(member.is_cordoned(&cluster), "no sign of life, no uncordon");
-    member.node.silent(false);
-    member.agent.until_verdict("one.test/app:v1", "rejected");
-    member.agent.converges();
-    member.is_free(&cluster);
-    drop(other);
-}
-
-/// Before the first write nobody can say whose the slot is, and afterwards nobody can free it.
-#[test]
-fn h1_an_agent_that_is_killed_where_it_is_denied_its_slot_changes_nothing_and_lets_the_node_go() {
-    let cluster = start();
-    let mut member = Member::join(&cluster, "n1", "");
-    let _other = Node::join(&cluster, "n2", &json!({}));
-    kept_pod(&cluster, "n1");
-    edit(&cluster, &["one.test"]);
-    member.until_phase("Draining");
-    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/image-config-agent/rolebindings";
-    let binding = cluster.admin.get(&format!("{bindings}/image-config-agent"));
-    cluster.admin.delete(&format!("{bindings}/image-config-agent"));
-    cluster.admin.delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/kept");
-    member.until_phase("Changing");
-    member.agent.until("the reason", || {
-        let waiting = member.agent.status()["waiting"].to_string();
-        waiting.contains("keep the slot") && waiting.contains("does not allow")
-    });
-    assert!(member.is_cordoned(&cluster));
-    member.agent.crash_and_restart();
-    member.until_phase("Leaving");
-    member.agent.crash_and_restart();
-    member.until_phase("Leaving");
-    assert_eq!(member.agent.host.verdict("one.test/app:v1"), "allowed");
-    let again = json!({
-        "apiVersion": binding["apiVersion"], "kind": binding["kind"], "roleRef": binding["roleRef"],
-        "metadata": {"name": "image-config-agent"}, "subjects": binding["subjects"],
-    });
-    cluster.admin.create(bindings, &again);
-    member.agent.until_verdict("one.test/app:v1", "rejected");
-    member.agent.converges();
-    member.is_free(&cluster);
-}
-
-#[test]
-fn h1_an_agent_that_is_killed_while_even_the_old_files_fail_goes_on_until_they_do_not() {
-    let cluster = start();
-    let mut member = Member::join(&cluster, "n1", "");
-    edit(&cluster, &["one.test"]);
-    member.agent.until_verdict("one.test/app:v1", "rejected");
-    member.agent.converges();
-    member.engine.job(Job::Ends("failed", "failed", true));
-    edit(&cluster, &["two.test"]);
-    member.until_phase("Retelling");
-    member.agent.crash_and_restart();
-    member.agent.until_condition("Degraded", "True", "RollbackFailed");
-    assert!(member.is_cordoned(&cluster));
-    member.engine.job(DONE);
-    member.agent.until_condition("Degraded", "True", "RolledBack");
-    member.is_free(&cluster);
-    assert_eq!(member.agent.host.verdict("one.test/app:v1"), "rejected");
-    assert_eq!(member.agent.host.verdict("two.test/app:v1"), "allowed");
-}
-
-#[test]
-fn k1_an_agent_killed_while_it_waits_for_a_slot_and_a_holder_whose_node_is_deleted() {
-    let cluster = start();
-    let other = Node::join(&cluster, "n3", &json!({}));
-    let first = Member::join(&cluster, "n1", "");
-    kept_pod(&cluster, "n1");
-    edit(&cluster, &["one.test"]);
-    first.until_phase("Draining");
-    let mut second = Member::join(&cluster, "n2", "");
-    second.until_phase("Claiming");
-    assert!(!second.is_cordoned(&cluster));
-    second.agent.crash_and_restart();
-    second.until_phase("Claiming");
-    // The holder is gone for good: its slot is free at once.
-    first.agent.signal(Signal::SIGKILL);
-    drop(first.node);
-    cluster.admin.delete("/api/v1/nodes/n1");
-    second.agent.until_verdict("one.test/app:v1", "rejected");
-    second.agent.converges();
-    second.is_free(&cluster);
     drop(other);
 }
 

@@ -27,7 +27,7 @@ use image_config_agent::host::Root;
 use transaction::{
     Action, h1_a_disk_that_gets_read_only_leaves_the_host_unchanged_or_applied,
     h1_a_fault_in_any_thread_leaves_old_or_new,
-    h1_a_full_disk_leaves_the_host_unchanged_or_applied,
+    h1_a_full_disk_leaves_the_host_unchanged_or_applied, h1_a_label_of_selinux_is_kept,
     h1_a_read_only_disk_leaves_the_host_unchanged,
     h1_a_refusal_of_the_kernel_leaves_the_host_unchanged_or_applied,
     h1_an_error_in_the_recovery_leaves_old_or_new,
@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         h1_a_read_only_disk_leaves_the_host_unchanged,
         h1_a_fault_in_any_thread_leaves_old_or_new,
         h1_files_are_durable_before_the_journal_says_so,
+        h1_a_label_of_selinux_is_kept,
         h11_a_foreign_owner_is_a_warning_and_taken_from,
         h1_a_driver_that_crashes_anywhere_is_gone_on_with,
         h1_a_driver_that_meets_an_error_anywhere_is_gone_on_with,

@@ -384,3 +384,18 @@ pub fn h11_a_foreign_owner_is_a_warning_and_taken_from() {
     };
     assert_eq!((path.to_str().unwrap(), owner.uid, owner.gid), (CA_A, 1234, 1234));
 }
+
+/// A kernel without SELinux keeps a label as any attribute, but takes it from root alone.
+pub fn h1_a_label_of_selinux_is_kept() {
+    let host = Action::Second.before();
+    let label = b"system_u:object_r:container_file_t:s0\0";
+    let of = |path: &str| xattr::get(host.at(path), "security.selinux").unwrap();
+    xattr::set(host.at(REGISTRIES), "security.selinux", label).expect("this suite needs root");
+    let (root, digests, files) = (host.root(), digests("2"), second_set());
+    let mut session = Session::open(&root, Duration::ZERO).unwrap();
+    let outcome = session.apply(Request { files: &files, digests: &digests, keep: &[] }).unwrap();
+    assert!(outcome.changes.iter().any(|change| change.path == Path::new(REGISTRIES)));
+    assert_eq!(of(REGISTRIES).as_deref(), Some(&label[..]));
+    session.rollback(None).unwrap();
+    assert_eq!(of(REGISTRIES).as_deref(), Some(&label[..]));
+}

@@ -142,3 +142,17 @@ fn d5_a_damaged_store_is_no_absence() {
     serving.converges();
     assert_eq!(serving.host.verdict("a.io/x:1"), "rejected");
 }
+
+/// Whoever sets a URL and no order would wonder.
+#[test]
+fn e1_a_url_that_no_order_names_is_a_warning() {
+    let url = format!("endpoint.url=http://localhost:{}/x", closed_port());
+    let arguments = ["--set", "endpoint.allow_http=true", "--set", &url];
+    let serving = Serving::on(Host::with(&[blocking("f.io")]), &arguments);
+    serving.blocks("f.io");
+    let said = serving.ask("status").exits(0).out;
+    assert!(said.contains("EndpointNotAsked") && said.contains("source.order"), "{said}");
+    let asked = both(format!("http://localhost:{}/x", closed_port()), &[]);
+    asked.blocks("f.io");
+    assert!(!asked.ask("status").out.contains("EndpointNotAsked"));
+}
