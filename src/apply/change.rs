@@ -7,8 +7,8 @@ use super::base::{Base, Live, Origin, copy_of, origins_file};
 use super::error::ApplyError;
 use super::outcome::{Change, ChangeKind, Outcome, Warning};
 use super::state::{
-    Applied, AppliedSet, Entry, Held, STATE_DIR, applied_file, content_file, encode, held_file,
-    load, mirrored, previous_file, read_content, sha256,
+    Applied, AppliedSet, BENEATH, Entry, FOREIGN, Held, STATE_DIR, applied_file, content_file,
+    encode, held_file, load, mirrored, previous_file, read_content, sha256,
 };
 use super::transaction::{Edit, Put};
 use crate::host::{Cause, HostError, Node, Owner, Root};
@@ -140,7 +140,7 @@ pub(super) fn plan(
             }
             None => planned.release_base(root, &mut next.base, path)?,
         };
-        managed.extend(planned.put(now, path, &live, put, files.contains_key(path)));
+        managed.extend(planned.put(root, now, (path, &live), put, files.contains_key(path)));
     }
     let made = made_dirs(root, now, &managed)?;
     next.applied.directories = planned.sort_dirs(root, made, &managed)?;
@@ -160,7 +160,7 @@ pub(super) fn replan(root: &Root, now: &State, files: &Files) -> Result<Planned,
     let mut managed = Vec::new();
     for (path, ours) in files {
         let live = Live::read(root, path)?;
-        managed.extend(planned.put(now, path, &live, put_ours(ours), true));
+        managed.extend(planned.put(root, now, (path, &live), put_ours(ours), true));
     }
     planned.edits.append(&mut managed);
     Ok(planned)
@@ -168,12 +168,19 @@ pub(super) fn replan(root: &Root, now: &State, files: &Files) -> Result<Planned,
 
 impl Planned {
     /// Says what becomes of a path, and keeps what others made of it; the edit, if one is needed.
-    fn put(&mut self, now: &State, path: &Path, live: &Live, put: Put, ours: bool) -> Option<Edit> {
+    fn put(
+        &mut self,
+        root: &Root,
+        now: &State,
+        (path, live): (&Path, &Live),
+        put: Put,
+        ours: bool,
+    ) -> Option<Edit> {
         self.report(path, live, &put, ours);
         if live.is(&put) {
             return None;
         }
-        self.keep_foreign(now.applied.set.files.get(path), path, live);
+        self.keep_foreign(root, now.applied.set.files.get(path), path, live);
         Some(Edit { path: path.to_owned(), put })
     }
 
@@ -183,7 +190,7 @@ impl Planned {
     }
 
     /// Removes a file of the state, and its directories once they are empty.
-    fn remove_state(&mut self, path: PathBuf) {
+    pub(super) fn remove_state(&mut self, path: PathBuf) {
         let dirs = path.ancestors().skip(1).take_while(|dir| *dir != Path::new(STATE_DIR));
         self.remove_dirs.extend(dirs.map(Path::to_owned));
         self.edits.push(Edit { path, put: Put::Nothing });
@@ -242,15 +249,20 @@ impl Planned {
         self.outcome.changes.push(Change { path: path.to_owned(), kind });
     }
 
-    /// What others wrote over a file of ours is kept, the newest of it (rule R1).
-    fn keep_foreign(&mut self, applied: Option<&Entry>, path: &Path, live: &Live) {
-        if let Origin::File { mode, .. } = live.origin
-            && applied.is_some_and(|entry| entry.sha256 != sha256(&live.bytes))
-        {
-            let kept = mirrored("foreign", path);
-            self.put_file(kept.clone(), live.bytes.clone(), mode);
-            self.outcome.warnings.push(Warning::ForeignKept { path: path.to_owned(), kept });
+    /// What others wrote over a file of ours is kept, the newest of it (rule R1), with what they wrote
+    /// it over: only that tells what is theirs in it.
+    fn keep_foreign(&mut self, root: &Root, applied: Option<&Entry>, path: &Path, live: &Live) {
+        let Some(Entry { sha256: ours, .. }) = applied else { return };
+        let Origin::File { mode, .. } = live.origin else { return };
+        if *ours == sha256(&live.bytes) {
+            return;
         }
+        // Where ours is damaged nobody knows what is theirs: as much as nothing.
+        let beneath = read_content(root, ours).unwrap_or_else(|_| live.bytes.clone());
+        let kept = mirrored(FOREIGN, path);
+        self.put_file(mirrored(BENEATH, path), beneath, 0o600);
+        self.put_file(kept.clone(), live.bytes.clone(), mode);
+        self.outcome.warnings.push(Warning::ForeignKept { path: path.to_owned(), kept });
     }
 
     /// Those of the directories we made that stay; the others are empty now, and go (rule R9).

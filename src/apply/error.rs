@@ -78,6 +78,9 @@ pub enum ApplyError {
         .0.display()
     )]
     NoBase(PathBuf),
+    /// The path is as it was applied, and nothing that others wrote is kept.
+    #[error("{} is as it was applied: there is nothing of others in it to adopt", .0.display())]
+    NothingForeign(PathBuf),
 }
 
 impl ApplyError {

@@ -2,7 +2,7 @@
 //!
 //! State lies below [`STATE_DIR`]: `applied.json` says which files are ours, `base/` keeps
 //! what stood in their place, `content/` the bytes of the applied set and of the one before
-//! it, `foreign/` what others wrote over ours. State and managed files change in the same
+//! it, `foreign/` what others wrote over ours, `beneath/` what they wrote it over. State and managed files change in the same
 //! transaction, so neither can run ahead of the other.
 
 pub mod base;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::base::Base;
 use super::error::ApplyError;
-use super::state::{Applied, Entry, mirrored, read_content, sha256};
+use super::state::{Applied, BENEATH, Entry, FOREIGN, mirrored, read_content, sha256};
 use crate::engine::{self, Content, File, Registries};
 use crate::host::Root;
 use crate::model::Paths;
@@ -12,28 +12,25 @@ use crate::render::base::BaseFile;
 use crate::render::without_ours;
 
 /// The present bytes of `file` with what is ours taken out. Where the file is as it was applied,
-/// others' bytes that a heal kept are taken for the present ones.
+/// others' bytes that a heal kept are taken for the present ones, without what was ours then.
 ///
 /// # Errors
-/// [`ApplyError::NoBase`] where the file is the host's own, or one of its versions cannot be
-/// read.
+/// [`ApplyError::NoBase`] where the file is the host's own, [`ApplyError::NothingForeign`] where
+/// others changed nothing; or one of its versions cannot be read.
 pub fn adopted(root: &Root, paths: &Paths, file: &Path) -> Result<Vec<u8>, ApplyError> {
     let applied = Applied::load(root)?;
     let Some(Entry { sha256: ours, .. }) = applied.set.files.get(file) else {
         return Err(ApplyError::NoBase(file.to_owned()));
     };
-    let live = root.read(file)?.filter(|bytes| sha256(bytes) != *ours);
-    let present = match live {
-        Some(bytes) => Some(bytes),
-        None => root.read(&mirrored("foreign", file))?,
+    let (present, ours) = match root.read(file)?.filter(|bytes| sha256(bytes) != *ours) {
+        Some(live) => (live, read_content(root, ours)?),
+        None => kept(root, file)?.ok_or_else(|| ApplyError::NothingForeign(file.to_owned()))?,
     };
     let base = match Base::load(root)?.text(root, paths, file) {
         Content::Bytes(bytes) => bytes,
         Content::Absent => Vec::new(),
         Content::Unreadable(why) => return Err(unusable(file, why)),
     };
-    let Some(present) = present else { return Ok(base) };
-    let ours = read_content(root, ours)?;
     let text = if *file == *paths.registries_conf {
         let read = |bytes: &[u8]| registries(file, bytes);
         without_ours::registries(read(&present)?, &read(&ours)?, &read(&base)?)
@@ -46,6 +43,13 @@ pub fn adopted(root: &Root, paths: &Paths, file: &Path) -> Result<Vec<u8>, Apply
         return Ok(present);
     };
     Ok(text.into_bytes())
+}
+
+/// What others wrote last over ours, and what they wrote it over.
+fn kept(root: &Root, file: &Path) -> Result<Option<(Vec<u8>, Vec<u8>)>, ApplyError> {
+    let theirs = root.read(&mirrored(FOREIGN, file))?;
+    let beneath = root.read(&mirrored(BENEATH, file))?;
+    Ok(theirs.zip(beneath))
 }
 
 fn registries(file: &Path, bytes: &[u8]) -> Result<BaseFile, ApplyError> {

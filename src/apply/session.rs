@@ -9,7 +9,9 @@ use super::error::ApplyError;
 use super::journal::Journal;
 use super::lock::Lock;
 use super::outcome::{Outcome, Warning};
-use super::state::{AppliedSet, Digests, Held, encode, held_file, load, previous_file};
+use super::state::{
+    AppliedSet, BENEATH, Digests, FOREIGN, Held, encode, held_file, load, mirrored, previous_file,
+};
 use super::transaction::{Edit, Put, Recovery, commit, recover};
 use crate::host::{Owner, Root};
 use crate::render::{FileSet, Want};
@@ -127,7 +129,7 @@ impl<'r> Session<'r> {
     }
 
     /// Makes `bytes` the base of a path that is ours (`base adopt`, rule R1); the file itself
-    /// changes with the next apply.
+    /// changes with the next apply. What others wrote over it is not kept any longer: it is in the base.
     ///
     /// # Errors
     /// [`ApplyError::NoBase`] where the path is the host's own; else as [`Session::apply`].
@@ -143,8 +145,15 @@ impl<'r> Session<'r> {
         let file =
             |path, bytes, mode| Edit { path, put: Put::File { bytes, mode, owner: Owner::ours() } };
         let records = encode(&origins_file(), &base)?;
-        let edits = vec![file(copy_of(path), bytes, mode), file(origins_file(), records, 0o644)];
-        self.execute(Planned { edits, ..Planned::default() }).map(drop)
+        let mut planned = Planned::default();
+        planned.edits.push(file(copy_of(path), bytes, mode));
+        for kept in [FOREIGN, BENEATH].map(|dir| mirrored(dir, path)) {
+            if self.root.node(&kept)?.is_some() {
+                planned.remove_state(kept);
+            }
+        }
+        planned.edits.push(file(origins_file(), records, 0o644));
+        self.execute(planned).map(drop)
     }
 
     fn execute(&self, planned: Planned) -> Result<Outcome, ApplyError> {

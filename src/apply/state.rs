@@ -150,6 +150,12 @@ pub(super) fn content_file(sha256: &str) -> PathBuf {
     state_file("content").join(sha256)
 }
 
+/// Where what others wrote over ours is kept.
+pub(super) const FOREIGN: &str = "foreign";
+
+/// Where what they wrote it over is kept.
+pub(super) const BENEATH: &str = "beneath";
+
 /// `path` below a directory of the state.
 pub(super) fn mirrored(dir: &str, path: &Path) -> PathBuf {
     state_file(dir).join(path.strip_prefix("/").unwrap_or(path))

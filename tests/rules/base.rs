@@ -214,3 +214,43 @@ fn r1_adopt_says_why_it_cannot() {
     let run = host.run(&["base", "adopt", REGISTRIES]).exits(1);
     assert!(run.err.contains("mend it first"), "{}", run.err);
 }
+
+/// What the cluster said then is not the host's own, though it no longer says so.
+#[test]
+fn r1_adopt_takes_none_of_what_was_ours_when_others_wrote_over_it() {
+    let allowed = image(json!({"allowedRegistries": ["reg.io"], "insecureRegistries": ["reg.io"]}));
+    let host = own_host(&[allowed]);
+    host.apply().exits(0);
+    let mut policy = host.json(POLICY);
+    policy["transports"]["docker"]["edit.io"] = json!([{"type": "reject"}]);
+    host.write(POLICY, policy.to_string());
+    let edit = format!("{}\n[[registry]]\nlocation = \"edit.io\"\n", host.text(REGISTRIES));
+    host.write(REGISTRIES, edit);
+    host.documents(&[blocking("b.io")]);
+    host.apply().exits(0);
+    for file in [POLICY, REGISTRIES] {
+        host.run(&["base", "adopt", file]).exits(0);
+        let again = host.run(&["base", "adopt", file]).exits(1);
+        assert!(again.err.contains("as it was applied"), "{}", again.err);
+    }
+    host.apply().exits(0);
+    host.run(&["revert"]).exits(0);
+    assert_eq!(host.verdict("any.io/x"), "allowed");
+    assert_eq!(host.verdict("edit.io/x"), "rejected");
+    assert_eq!(host.places("reg.io/x:1"), ["reg.io/x:1"]);
+    assert!(host.text(REGISTRIES).contains("edit.io"));
+}
+
+/// An empty file would be another base than none: nothing could be pulled by it.
+#[test]
+fn r1_adopt_makes_no_base_of_what_nobody_has_changed() {
+    let host = Host::with(&[blocking("a.io")]);
+    host.apply().exits(0);
+    for file in [POLICY, REGISTRIES] {
+        let run = host.run(&["base", "adopt", file]).exits(1);
+        assert!(run.err.contains("nothing of others"), "{}", run.err);
+    }
+    host.apply().exits(0);
+    host.run(&["revert"]).exits(0);
+    assert!(!host.exists(POLICY) && !host.exists(REGISTRIES));
+}
