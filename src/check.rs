@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::engine::certs;
+use crate::engine::certs::{self, Trust};
 use crate::engine::short_names::{self, CandidateOrigin, Candidates, ShortNameError};
 use crate::engine::{self, Registries, ShortNameMode, Source};
 use crate::model::config::{ClusterConfig, HostnameOrigin, ImportRule};
@@ -178,11 +178,11 @@ impl Host<'_> {
             Err(error) => Answer::invalid(text, error),
         };
         match Reference::parse(text) {
-            Ok(reference) if reference.tag().is_some() && reference.digest().is_some() => {
-                let without_tag = reference.without_tag();
-                answer.candidates.push(self.pull_reference(&without_tag.to_string(), &without_tag));
-            }
             Ok(_) if is_short_name(text) => self.add_candidates(text, &mut answer),
+            Ok(reference) if reference.tag().is_some() && reference.digest().is_some() => {
+                let pinned = reference.pinned();
+                answer.candidates.push(self.pull_reference(&pinned.to_string(), &pinned));
+            }
             _ => {}
         }
         answer
@@ -254,10 +254,12 @@ impl Host<'_> {
         for source in sources {
             let trust = certs::trust(&self.view.certs, source.reference.host());
             can_be_asked |= !source.blocked && trust.is_ok();
-            let directory = trust.map(|trust| trust.directory).unwrap_or_else(|error| {
+            let trust = trust.unwrap_or_else(|error| {
                 answer.errors.push(format!("{} cannot be asked: {error}", source.reference));
-                None
+                Trust::default()
             });
+            answer.details.notes.extend(hidden_cas(&trust));
+            let directory = trust.directory.filter(|_| !trust.authorities.is_empty());
             answer.details.cas.push(directory.map(|directory| directory.display().to_string()));
         }
         if answer.details.cas.iter().all(Option::is_none) {
@@ -284,8 +286,9 @@ impl Host<'_> {
         let found = short_names::resolve(text, registries, mode);
         answer.details.short_name = Some(short_name(&found, mode));
         let candidates = found.map(|found| found.references).unwrap_or_default();
+        let candidates = candidates.into_iter().map(Reference::pinned);
         answer.candidates =
-            candidates.iter().map(|one| self.pull_reference(&one.to_string(), one)).collect();
+            candidates.map(|one| self.pull_reference(&one.to_string(), &one)).collect();
     }
 
     /// What a push to `text` does: mirrors, remapped locations and policy.json have no part in
@@ -312,6 +315,13 @@ impl Host<'_> {
         answer.verdict = if can_be_asked { Verdict::Allowed } else { Verdict::Blocked };
         answer
     }
+}
+
+/// That the CAs of a directory are not read because an empty one comes before it.
+fn hidden_cas(trust: &Trust) -> Option<String> {
+    let directory = trust.directory.as_ref().filter(|_| trust.authorities.is_empty())?.display();
+    let hidden = trust.masked.first()?.display();
+    Some(format!("{directory} has no CA, and hides {hidden}"))
 }
 
 fn source_answer(source: &Source) -> SourceAnswer {

@@ -88,6 +88,8 @@ fn h11_an_error_of_the_host_says_what_to_do() {
         let text = text(errno);
         assert!(text.contains("/etc/x") && text.contains("ReadWritePaths="), "{text}");
     }
+    let read = HostError::new("read", Path::new("/etc/x"), Errno::EACCES).to_string();
+    assert!(read.contains("run as root") && !read.contains("ReadWritePaths="), "{read}");
     assert!(text(Errno::ENOSPC).contains("free some"));
     assert!(text(Errno::ENOSYS).contains("Linux 5.6"));
 }

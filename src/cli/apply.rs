@@ -131,7 +131,13 @@ fn engine_hint(impact: &Impact) -> anyhow::Result<()> {
         RuntimeNeed::Restart => "restart",
     };
     let reason = &impact.runtime_reason;
-    output::print(&format!("CRI-O obeys after: systemctl {verb} crio ({reason})\n"))
+    if impact.is_readable() {
+        output::print(&format!("CRI-O obeys after: systemctl {verb} crio ({reason})\n"))
+    } else {
+        output::print(&format!(
+            "CRI-O obeys once its files are mended, after: systemctl restart crio ({reason})\n"
+        ))
+    }
 }
 
 fn report_recovery(recovery: Recovery) {

@@ -74,7 +74,10 @@ impl Check {
             }
             let mode = proposal.host.short_name_mode();
             let files = proposal.engine_files(engine);
-            (files, mode, Some(proposal.documents.meaning), proposal.findings)
+            // While the roll-out is paused the files are not what the documents mean.
+            let is_theirs = !proposal.is_behind();
+            let meaning = Some(proposal.documents.meaning).filter(|_| is_theirs);
+            (files, mode, meaning, proposal.findings)
         };
         let policy_file = files.policy.path.display().to_string();
         let view = files.view();

@@ -142,11 +142,11 @@ fn registry_sources(
 
 /// A list of scopes; an empty one counts as not set (rule D2).
 fn scopes(walk: &mut Walk<'_>, parent: &Object<'_>, path: Path<'_>) -> Option<Vec<Entry>> {
-    let strings = walk.strings(parent, path)?;
-    if strings.is_empty() {
+    if walk.list(parent, path)?.is_empty() {
         walk.push(empty_list(walk.origin(path)));
         return None;
     }
+    let strings = walk.strings(parent, path)?;
     let entry = |(index, text)| entry(walk, path.item(index), text);
     Some(strings.into_iter().filter_map(entry).collect())
 }
@@ -171,8 +171,7 @@ fn insecure_single_image(entry: &Entry) -> Finding {
 
 /// The search list: hosts alone, at least one (rule D2).
 fn search(walk: &mut Walk<'_>, parent: &Object<'_>, path: Path<'_>) -> Option<Vec<Entry>> {
-    let strings = walk.strings(parent, path)?;
-    if strings.is_empty() {
+    if walk.list(parent, path)?.is_empty() {
         walk.push(Finding::new(
             Severity::Error,
             "EmptySearchList",
@@ -182,6 +181,7 @@ fn search(walk: &mut Walk<'_>, parent: &Object<'_>, path: Path<'_>) -> Option<Ve
         ));
         return None;
     }
+    let strings = walk.strings(parent, path)?;
     let mut seen = HashSet::new();
     let mut entries = Vec::with_capacity(strings.len());
     for (index, text) in strings {
@@ -217,13 +217,19 @@ fn import_rules(walk: &mut Walk<'_>, spec: &Object<'_>) -> Option<Vec<ImportRule
     let mut rules = Vec::with_capacity(items.len());
     for (index, item) in items {
         let path = at.item(index);
-        let domain = walk.string(item, path.field("domainName")).unwrap_or_default();
+        let domain = walk.string(item, path.field("domainName"));
         let insecure = walk.boolean(item, path.field("insecure")).unwrap_or_default();
         let origin = walk.origin(path);
-        if is_domain_pattern(domain) {
-            rules.push(ImportRule { domain: domain.to_owned(), insecure, origin });
-        } else {
-            walk.push(bad_hostname(origin, domain));
+        match domain {
+            Some(domain) if is_domain_pattern(domain) => {
+                rules.push(ImportRule { domain: domain.to_owned(), insecure, origin });
+            }
+            Some(domain) => walk.push(bad_hostname(origin, domain)),
+            None if item.get("domainName").is_none_or(|value| value.is_null()) => {
+                walk.push(bad_hostname(origin, ""));
+            }
+            // It was said that it is no string.
+            None => {}
         }
     }
     Some(rules)

@@ -173,6 +173,10 @@ fn sort<'a>(document: Document<'a>, sorted: &mut Sorted<'a>, findings: &mut Find
             sorted.config_maps.push(document);
             false
         }
+        ("config.openshift.io/v1", "ClusterVersion") if document.name != "version" => {
+            findings.push(not_version(&document));
+            false
+        }
         ("config.openshift.io/v1", "ClusterVersion") => {
             only_one(&mut sorted.cluster_version, document, findings);
             false
@@ -211,6 +215,17 @@ fn not_cluster(document: &Document<'_>) -> Finding {
         Origin::field(document.object(), "metadata.name"),
         "the only Image configuration is the one named cluster.",
         "Rename it to cluster or leave it out.",
+    )
+    .about(document.name.clone())
+}
+
+fn not_version(document: &Document<'_>) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "WrongVersionName",
+        Origin::field(document.object(), "metadata.name"),
+        "the only ClusterVersion is the one named version, so this one is passed over.",
+        "Rename it to version or leave it out.",
     )
     .about(document.name.clone())
 }

@@ -82,6 +82,13 @@ pub(super) const DOCUMENTS: &[Entry] = &[
         remedy: "write one of its own",
     },
     Entry {
+        name: "WrongVersionName",
+        weight: "warning",
+        place: "ClusterVersion.metadata.name",
+        cause: "the name is not `version`",
+        remedy: "name it `version`, or remove it",
+    },
+    Entry {
         name: "WrongImageName",
         weight: "error",
         place: "Image.metadata.name",

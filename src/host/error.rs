@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 /// One operation on one path of the host that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {action} {}: {cause}", path.display())]
+#[error("cannot {action} {}: {cause}{}", path.display(), self.advice())]
 pub struct HostError {
     /// What was tried, as in "cannot *read*".
     pub action: &'static str,
@@ -30,10 +30,7 @@ pub enum Cause {
     )]
     ReadOnly,
     /// EACCES or EPERM.
-    #[error(
-        "permission denied; run as root, and if a systemd unit runs the agent, add a drop-in \
-         (systemctl edit image-config-agent.service) with [Service] ReadWritePaths= and its directory"
-    )]
+    #[error("permission denied; run as root")]
     Denied,
     /// A regular file is needed, something else is there.
     #[error("it is not a regular file")]
@@ -72,6 +69,18 @@ impl HostError {
     /// The error of an operation, as in `HostError::new("read", path, errno)`.
     pub fn new(action: &'static str, path: &Path, cause: impl Into<Cause>) -> Self {
         Self { action, path: path.to_owned(), cause: cause.into() }
+    }
+
+    /// What else may help. No sandbox keeps anybody from reading.
+    fn advice(&self) -> &'static str {
+        match (self.cause, self.action) {
+            (Cause::Denied, "read" | "list" | "look at" | "look up" | "open" | "reach") => "",
+            (Cause::Denied, _) => {
+                ", and if a systemd unit runs the agent, add a drop-in (systemctl edit \
+                 image-config-agent.service) with [Service] ReadWritePaths= and its directory"
+            }
+            _ => "",
+        }
     }
 
     /// The same, of an error of the standard library.

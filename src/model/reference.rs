@@ -218,10 +218,13 @@ impl Reference {
         self
     }
 
-    /// Without its tag; a digest stays.
+    /// As CRI-O pulls it: it drops a tag beside a digest, each time that it has found out what a name
+    /// means.
     #[must_use]
-    pub fn without_tag(mut self) -> Self {
-        self.tag = None;
+    pub fn pinned(mut self) -> Self {
+        if self.digest.is_some() {
+            self.tag = None;
+        }
         self
     }
 

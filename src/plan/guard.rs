@@ -81,16 +81,12 @@ impl Change<'_> {
 /// the first meaning of a short name that it gets.
 fn can_pull(view: &View, image: &str, short_names: ShortNameMode) -> bool {
     let Ok(reference) = Reference::parse(image) else { return false };
-    if reference.digest().is_some() && reference.tag().is_some() {
-        return is_pullable(view, &reference.without_tag());
-    }
     if !is_short_name(image) {
-        return is_pullable(view, &reference.with_default_tag());
+        return is_pullable(view, &reference.pinned().with_default_tag());
     }
     let meanings = view.registries.as_ref().ok().and_then(|r| resolve(image, r, short_names).ok());
-    meanings.is_some_and(|meanings| {
-        !meanings.ambiguous && meanings.references.iter().any(|one| is_pullable(view, one))
-    })
+    let Some(meanings) = meanings.filter(|meanings| !meanings.ambiguous) else { return false };
+    meanings.references.into_iter().any(|one| is_pullable(view, &one.pinned()))
 }
 
 /// Whether the Image's annotation accepts what this configuration locks out.

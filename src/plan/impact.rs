@@ -94,6 +94,12 @@ pub enum Asked {
 }
 
 impl Impact {
+    /// Whether the engine can read the files that this leaves.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.is_readable
+    }
+
     /// What the engine is to be told, as the settings have it (rules H2, H3).
     #[must_use]
     pub fn asks(&self, action: RuntimeAction) -> Asked {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::agent::{image, image_spec};
+use super::agent::{Host, image, image_spec};
 use super::{document_refused, documents_refused, shown};
 
 const LISTS: [&str; 3] = ["allowedRegistries", "blockedRegistries", "insecureRegistries"];
@@ -167,4 +167,18 @@ fn a_release_image_that_is_none() {
     };
     let two = [image, good(first, "a.io/b:1"), good(second, "a.io/c:1")];
     documents_refused(&two, &[["DuplicateObject", "ClusterVersion/version", "", "-"]]);
+}
+
+#[test]
+fn a_cluster_version_of_another_name_is_passed_over() {
+    let version = |name: &str, image: &str| {
+        json!({
+            "apiVersion": "config.openshift.io/v1", "kind": "ClusterVersion",
+            "metadata": {"name": name}, "status": {"desired": {"image": image}},
+        })
+    };
+    let documents =
+        [image(json!({})), version("version", "a.io/b:1"), version("other", "a.io/c:1")];
+    let run = Host::with(&documents).on_documents("validate").exits(0);
+    run.finds("warning", "WrongVersionName", "ClusterVersion/other", "metadata.name");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::agent::{CA, DIGEST, Host, POLICY, REGISTRIES, idms, image, trusting};
+use crate::agent::{CA, DIGEST, Host, POLICY, REGISTRIES, SEARCH, idms, image, trusting};
 
 fn applied(documents: &[Value]) -> Host {
     let host = Host::with(documents);
@@ -263,6 +263,14 @@ fn c1_tag_and_digest_together() {
     assert_eq!(candidate["verdict"], "allowed");
     let answer = host.check(&format!("a.io/x:v1@{DIGEST}"));
     assert_eq!(answer["candidates"][0]["verdict"], "rejected");
+    // A name without registry is looked up first.
+    host.write(SEARCH, "unqualified-search-registries = [\"a.io\"]\n");
+    let answer = host.check(&format!("x:v1@{DIGEST}"));
+    assert_eq!(answer["verdict"], "invalid");
+    let candidates = answer["candidates"].as_array().unwrap();
+    let candidates: Vec<_> = candidates.iter().map(|one| (&one["ref"], &one["verdict"])).collect();
+    assert_eq!(candidates, [(&json!(format!("a.io/x@{DIGEST}")), &json!("rejected"))]);
+    host.run(&["check", &format!("x:v1@{DIGEST}")]).exits(2);
 }
 
 #[test]

@@ -347,6 +347,7 @@ fn x2_root_and_set_stand_anywhere() {
     let host = applied(blocking("a.io"));
     let root = host.root();
     let root = root.to_str().unwrap();
+    host.write(POLICY, format!("{}\n", host.text(POLICY)));
     for arguments in [
         &["base", "show", "--root", root, "--set", "guard=off"][..],
         &["base", "--root", root, "show"],

@@ -69,6 +69,12 @@ fn d2_an_empty_list_counts_as_not_set() {
     }
     let run = validated(&[image(json!({"allowedRegistries": [], "blockedRegistries": ["a.io"]}))]);
     assert_eq!(run.names(), ["EmptyList"]);
+    // What holds nothing that can be read is not empty.
+    let refused = |document| Host::with(&[document]).on_documents("validate").exits(1);
+    let run = refused(image(json!({"insecureRegistries": [null, 5]})));
+    assert_eq!(run.names(), ["WrongType", "WrongType"]);
+    let run = refused(image_spec(json!({"allowedRegistriesForImport": [{"domainName": 5}, {}]})));
+    assert_eq!(run.names(), ["WrongType", "InvalidHostname"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::agent::{DIGEST, Host, POLICY, Run, agent, image};
+use crate::agent::{DIGEST, Host, POLICY, REGISTRIES, Run, agent, image};
 
 const PAUSE: &str = "pause.io/pause:3.9";
 
@@ -185,6 +185,18 @@ fn h8_the_agents_own_image() {
 }
 
 /// Short names are lost with the registries that they are searched in.
+/// What the name means CRI-O finds out before it drops the tag.
+#[test]
+fn h8_a_short_name_with_tag_and_digest() {
+    let short = format!("x:v1@{DIGEST}");
+    let spec = json!({"containers": [{"name": "c", "image": short}]});
+    let host = with_static_pod(STATIC_POD, spec);
+    host.write(REGISTRIES, "unqualified-search-registries = [\"both.io\"]\n");
+    assert_eq!(lost(&guarded(&host, "plan", &[]).exits(1)), [short]);
+    host.documents(&[image(json!({"allowedRegistries": ["pause.io", "both.io"]}))]);
+    assert_eq!(lost(&guarded(&host, "plan", &[]).exits(2)), [""; 0]);
+}
+
 #[test]
 fn h8_short_names() {
     let search = |hosts: Value| image(json!({"containerRuntimeSearchRegistries": hosts}));

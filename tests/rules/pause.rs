@@ -34,6 +34,9 @@ fn k2_only_cas_change_while_the_image_is_paused() {
     let (code, paused, ca, mix) = applied(&host, &documents("b.io", OTHER_CA, Some("true")));
     assert_eq!((code, ca.as_str()), (0, OTHER_CA));
     assert_eq!(paused, before);
+    let docs = host.docs();
+    let said = host.run(&["check", "-f", docs.to_str().unwrap(), "b.io/x"]).exits(0).out;
+    assert!(!said.contains("blockedRegistries"), "what is not applied decides nothing: {said}");
     assert_eq!(mix["without_cas"], digests["without_cas"]);
     assert_ne!(mix["configuration"], digests["configuration"]);
     // The digest of the mix is that of documents that say the same.

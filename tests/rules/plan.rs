@@ -333,3 +333,14 @@ fn k3_drain_where_a_part_of_a_mirror_is_lost() {
     );
     drains(&with(&["s.io"], &[never("m.io/x")]), &mirrored, false);
 }
+
+/// A reload by such files succeeds and changes nothing, and a restart kills the engine.
+#[test]
+fn h3_what_the_engine_cannot_read_is_to_be_mended_first() {
+    let host = Host::with(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    let broken = "/etc/containers/registries.conf.d/99-broken.conf";
+    host.write(broken, "unqualified-search-registries = [\"x/y\"]\n");
+    let docs = host.docs();
+    let said = host.run(&["apply", "-f", docs.to_str().unwrap()]).out;
+    assert!(said.contains("once its files are mended") && said.contains(broken), "{said}");
+}
