@@ -24,7 +24,11 @@ pub fn adopted(root: &Root, paths: &Paths, file: &Path) -> Result<Vec<u8>, Apply
     };
     let (present, ours) = match root.read(file)?.filter(|bytes| sha256(bytes) != *ours) {
         Some(live) => (live, read_content(root, ours)?),
-        None => kept(root, file)?.ok_or_else(|| ApplyError::NothingForeign(file.to_owned()))?,
+        None => {
+            let kept = |dir| root.read(&mirrored(dir, file));
+            let kept = kept(FOREIGN)?.zip(kept(BENEATH)?);
+            kept.ok_or_else(|| ApplyError::NothingForeign(file.to_owned()))?
+        }
     };
     let base = match Base::load(root)?.text(root, paths, file) {
         Content::Bytes(bytes) => bytes,
@@ -43,13 +47,6 @@ pub fn adopted(root: &Root, paths: &Paths, file: &Path) -> Result<Vec<u8>, Apply
         return Ok(present);
     };
     Ok(text.into_bytes())
-}
-
-/// What others wrote last over ours, and what they wrote it over.
-fn kept(root: &Root, file: &Path) -> Result<Option<(Vec<u8>, Vec<u8>)>, ApplyError> {
-    let theirs = root.read(&mirrored(FOREIGN, file))?;
-    let beneath = root.read(&mirrored(BENEATH, file))?;
-    Ok(theirs.zip(beneath))
 }
 
 fn registries(file: &Path, bytes: &[u8]) -> Result<BaseFile, ApplyError> {

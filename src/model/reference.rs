@@ -368,7 +368,7 @@ mod tests {
         );
         let both = Reference::parse(&format!("reg.example/app:v1@{DIGEST}")).unwrap();
         assert_eq!(both.digest().unwrap().as_str(), DIGEST);
-        assert_eq!(both.without_tag().to_string(), format!("reg.example/app@{DIGEST}"));
+        assert_eq!(both.pinned().to_string(), format!("reg.example/app@{DIGEST}"));
     }
 
     #[test]
