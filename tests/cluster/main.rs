@@ -65,4 +65,5 @@ mod source;
 mod steps;
 #[path = "../support/agent.rs"]
 mod support;
+mod terminal;
 mod uninstall;
