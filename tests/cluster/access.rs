@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Credentials};
 use crate::node::Node;
 use crate::proxy::Proxy;
 use crate::source::{IMAGE, blocking, cluster, put_image, with_kubeconfig};
-use crate::support::Host;
+use crate::support::{Host, OTHER_CA};
 
 /// Long enough for an agent to have read the cluster, even on a busy machine.
 const LIFE: Duration = Duration::from_secs(30);
@@ -131,6 +131,28 @@ fn d5_the_service_account_of_a_pod_is_found_and_its_token_replaced() {
         told != before && told == agent.status()["applied"]["configuration"]
     });
     agent.until("no trouble with reports", || agent.status()["node"]["untold"].is_null());
+}
+
+#[test]
+fn d5_the_ca_of_a_pod_is_read_again() {
+    let cluster = Cluster::start();
+    cluster.install();
+    let _node = Node::join(&cluster, "n1", &json!({}));
+    put_image(&cluster, &blocking("a.io"));
+    let account = TempDir::new().unwrap();
+    let token = cluster.token_for("n1", Duration::from_secs(3600));
+    put(account.path(), "token", token.as_bytes());
+    put(account.path(), "ca.crt", OTHER_CA.as_bytes());
+    put(account.path(), "namespace", b"image-config-agent");
+    let pod = Pod { port: cluster.port, account: account.path().to_owned() };
+    let agent = Agent::in_pod("n1", pod, "source.order = [\"kube\"]\n");
+    agent.until_trouble("Unreachable");
+    assert!(agent.status()["applied"].is_null());
+    // As the kubelet does, without a start of the pod.
+    put(account.path(), "ca.crt", &fs::read(cluster.file("certs/apiserver.crt")).unwrap());
+    agent.until_well();
+    agent.until_verdict("b.io/x:1", "allowed");
+    assert_eq!(agent.host.verdict("a.io/x:1"), "rejected");
 }
 
 #[test]
