@@ -23,7 +23,8 @@ pub struct Source {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Forget which serials a source gave, so that it may begin anew; its documents stay in force
+    /// Forget which serials a source gave, so that it may begin anew; its documents stay in force,
+    /// unless what is kept of it is damaged
     #[command(after_help = "Example: image-config-agent source reset endpoint")]
     Reset(Reset),
 }
@@ -38,18 +39,22 @@ struct Reset {
     format: FormatArgs,
 }
 
-/// Sources that give something with a serial.
+/// Sources of which something is kept.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Name {
     /// The URL of endpoint.url.
     Endpoint,
+    /// The cluster of kube.*.
+    Kube,
 }
 
 impl Source {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let Command::Reset(reset) = &self.command;
-        let Name::Endpoint = reset.name;
-        let name = SourceName::Endpoint;
+        let name = match reset.name {
+            Name::Endpoint => SourceName::Endpoint,
+            Name::Kube => SourceName::Kube,
+        };
         let (root, _) = reset.host.open()?;
         if let Some(answer) = status::ask(&root, &Request::ResetSource { name })? {
             return status::print(&answer, reset.format.is_json());

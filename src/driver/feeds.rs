@@ -166,7 +166,11 @@ impl Of {
             Self::Files(_) => None,
             Self::Kube(_) | Self::Endpoint(_) => store.load()?,
         };
-        let given = kept.as_ref().map(Reading::kept).unwrap_or_default();
+        let given = match (self, &kept) {
+            (_, None) => Reading::default(),
+            (Self::Endpoint(asked), Some(kept)) => http::given(&asked.endpoint, kept),
+            (_, Some(kept)) => Reading::kept(kept),
+        };
         let first = Reading { trouble: Some(first), ..given };
         match self.clone() {
             Self::Files(_) => Ok(From::Files { reading: first, has_given: false }),

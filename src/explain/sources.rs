@@ -138,6 +138,13 @@ pub(super) const ENDPOINT: &[Entry] = &[
         remedy: "sign it: `minisign -Sm bundle.yaml`",
     },
     Entry {
+        name: "KeptUnsigned",
+        weight: "error",
+        place: "the endpoint",
+        cause: "it gives nothing at present, and what it gave before was signed by none of `endpoint.public_keys`, or fetched before these were set: it is not obeyed",
+        remedy: "serve the bundle with a signature by one of the keys, or put back the key that was removed",
+    },
+    Entry {
         name: "BundleAltered",
         weight: "error",
         place: "the endpoint",

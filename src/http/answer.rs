@@ -107,14 +107,23 @@ fn check_kind(response: &Response) -> Result<(), HttpError> {
         let message = format!("the answer is of the type {media:?}, neither YAML nor JSON");
         return Err(HttpError::new("WrongContentType", message));
     }
-    let has_end = response.version() >= Version::HTTP_2
-        || headers.contains_key(CONTENT_LENGTH)
-        || headers.contains_key(TRANSFER_ENCODING);
-    if !has_end {
+    if response.version() < Version::HTTP_2 && !has_end(headers) {
         let message = "the answer does not say how long it is, so it could be cut off unseen";
         return Err(HttpError::new("AnswerEndless", message));
     }
     Ok(())
+}
+
+/// Whether an answer of HTTP/1 says where it ends. By a coding only where chunks are the last one:
+/// after any other it is read until the connection closes, whatever its Content-Length says (RFC 9112).
+fn has_end(headers: &HeaderMap) -> bool {
+    match headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        None => headers.contains_key(CONTENT_LENGTH),
+        Some(codings) => codings.to_str().is_ok_and(|codings| {
+            let last = codings.rsplit(',').next().unwrap_or_default();
+            last.trim().eq_ignore_ascii_case("chunked")
+        }),
+    }
 }
 
 async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, HttpError> {

@@ -15,7 +15,8 @@ pub struct Standing {
 
 /// The place in `order` of the source that is obeyed: the first that has ever given anything,
 /// unless it has been silent for `fallback_after`; a lower one then has to have given something.
-/// One whose first answer is still to come is waited for: it is not known yet to give nothing.
+/// One whose first answer is still to come is waited for, however long it was silent before: it is
+/// not known yet to give nothing.
 /// Where none has given anything, the first, whose trouble is what people want to know of.
 #[must_use]
 pub fn choose(order: &[Standing], fallback_after: Option<Duration>) -> usize {
@@ -23,10 +24,8 @@ pub fn choose(order: &[Standing], fallback_after: Option<Duration>) -> usize {
         (Some(silent), Some(most)) => silent >= most,
         _ => false,
     };
-    let is_obeyed = |source: &Standing| match source.has_given {
-        true => !is_given_up(source),
-        false => source.is_pending,
-    };
+    let is_obeyed =
+        |source: &Standing| source.is_pending || (source.has_given && !is_given_up(source));
     let lasting = order.iter().position(is_obeyed);
     lasting.or_else(|| order.iter().position(|source| source.has_given)).unwrap_or(0)
 }
@@ -65,6 +64,8 @@ mod tests {
         let most = Some(Duration::from_secs(60));
         assert_eq!(choose(&[silent(60), WELL], most), 1);
         assert_eq!(choose(&[silent(60), NEVER], most), 0);
+        // After a restart it may be well by now.
+        assert_eq!(choose(&[Standing { is_pending: true, ..silent(60) }, WELL], most), 0);
         assert_eq!(choose(&[silent(60), silent(61)], most), 0);
     }
 }

@@ -30,6 +30,9 @@ pub struct Notes {
     /// What the sender needs to be told to answer that nothing has changed: texts by their names.
     #[serde(default)]
     pub validators: BTreeMap<String, String>,
+    /// The key that signed the documents; none where nobody looked for a signature (rule E2).
+    #[serde(default)]
+    pub signer: Option<String>,
     /// The highest serial that was accepted, by the key that signed it (rule E2).
     #[serde(default)]
     pub serials: BTreeMap<String, Accepted>,
@@ -85,6 +88,16 @@ impl Store {
     /// # Errors
     /// The files cannot be read, are damaged, or are of a newer agent.
     pub fn load(&self) -> Result<Option<Kept>, ApplyError> {
+        self.read().map_err(|error| match error {
+            ApplyError::Damaged { file, why } => {
+                let way = format!("`image-config-agent source reset {}` forgets it", self.name);
+                ApplyError::Damaged { file, why: format!("{why} ({way})") }
+            }
+            error => error,
+        })
+    }
+
+    fn read(&self) -> Result<Option<Kept>, ApplyError> {
         let Some(file) = state::load::<File>(&self.root, &self.file())? else { return Ok(None) };
         let read = |document: Document| -> Result<SourceFile, ApplyError> {
             let path = self.content(&document.sha256);
@@ -170,7 +183,8 @@ impl Store {
         match self.load() {
             Ok(None) => Ok(()),
             Ok(Some(kept)) => {
-                let notes = Notes { revision: kept.notes.revision, ..Notes::default() };
+                let Notes { revision, signer, .. } = kept.notes;
+                let notes = Notes { revision, signer, ..Notes::default() };
                 self.save(&Kept { notes, ..kept })
             }
             Err(ApplyError::Damaged { .. }) => {
@@ -232,6 +246,7 @@ mod tests {
         let notes = Notes {
             revision: Some("r".into()),
             validators: BTreeMap::from([("etag".into(), "\"1\"".into())]),
+            signer: Some("KEY".into()),
             serials: BTreeMap::from([("KEY".into(), accepted)]),
         };
         Kept { documents: texts.iter().map(document).collect(), notes }
@@ -284,6 +299,7 @@ mod tests {
         store.reset().unwrap();
         let notes = store.load().unwrap().unwrap().notes;
         assert_eq!((notes.serials.len(), notes.validators.len()), (0, 0));
+        assert_eq!(notes.signer.as_deref(), Some("KEY"));
         assert_eq!(texts(&store), Some(vec![b"a".to_vec()]));
         // What is damaged cannot be kept.
         let file = root.path().join("var/lib/image-config-agent/sources/endpoint.json");

@@ -68,6 +68,17 @@ fn d5_an_answer_that_breaks_off_is_no_bundle() {
     // One that does not say where it ends could be cut off unseen.
     let endless = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}", other());
     says_nothing_good("AnswerEndless", false, endless.into_bytes());
+    // Neither does one whose last coding is another than chunks, whatever its Content-Length says.
+    for codings in
+        ["identity", "chunked, identity", "chunked\r\nTransfer-Encoding: identity", "chunkedx"]
+    {
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {codings}\r\n");
+        let length = format!("Content-Length: {}\r\n", other().len() + 9);
+        for length in ["", length.as_str()] {
+            let endless = format!("{head}{length}\r\n{}", other());
+            says_nothing_good("AnswerEndless", false, endless.into_bytes());
+        }
+    }
     let chunk = format!(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n",
         other().len(),

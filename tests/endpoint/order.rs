@@ -107,6 +107,39 @@ fn e1_a_restart_does_not_count_anew_how_long_the_endpoint_fails() {
     assert_eq!(used(&serving), "files");
 }
 
+/// Whatever was noted before: it may be well by now.
+#[test]
+fn e1_the_first_answer_after_a_restart_is_waited_for_although_the_endpoint_failed_long() {
+    let server = Server::plain();
+    server.says(answer("", blocking("a.io").to_string()));
+    let more = ["source.fallback_after_seconds=4"];
+    let mut serving = both(server.url("/x"), &more);
+    serving.blocks("a.io");
+    let noted = json!({"format": 1, "since": "2020-01-01T00:00:00Z"}).to_string();
+    serving.host.write("/var/lib/image-config-agent/sources/endpoint.silence.json", &noted);
+    server.does(|_, out| {
+        thread::sleep(Duration::from_secs(3));
+        out.write_all(&answer("", blocking("b.io").to_string()))
+    });
+    let mut settings = vec![format!("endpoint.url={}", server.url("/x"))];
+    settings.extend(
+        ["endpoint.allow_http=true", "source.order=endpoint,files", more[0]].map(String::from),
+    );
+    let arguments = crate::world::set(&settings);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    serving.restart_with(&arguments);
+    serving.is_there();
+    while serving.host.verdict("b.io/x:1") != "rejected" {
+        assert_eq!(used(&serving), "endpoint");
+        assert_eq!(serving.host.verdict("f.io/x:1"), "allowed");
+    }
+    // One that still gives nothing is given up as soon as that is known.
+    serving.host.write("/var/lib/image-config-agent/sources/endpoint.silence.json", &noted);
+    server.does(|_, _| Ok(()));
+    serving.restart_with(&arguments);
+    serving.blocks("f.io");
+}
+
 #[test]
 fn e1_files_above_an_endpoint_are_kept_to_although_they_go() {
     let server = Server::plain();
@@ -137,6 +170,8 @@ fn d5_a_damaged_store_is_no_absence() {
     serving.restart_with(&arguments);
     serving.is_there();
     serving.until_condition("Degraded", "True", "Failed");
+    let said = serving.ask("status").out;
+    assert!(said.contains("`image-config-agent source reset endpoint`"), "{said}");
     assert_eq!(serving.host.verdict("f.io/x:1"), "allowed");
     serving.host.run(&["source", "reset", "endpoint"]).exits(0);
     serving.converges();

@@ -182,6 +182,85 @@ fn e2_older_bundles_are_refused_over_restarts_until_a_reset() {
     signed.serving.converges();
 }
 
+/// What was fetched without keys, or by a key of before, is no better for being on disk.
+#[test]
+fn e2_what_no_key_of_now_has_signed_is_not_obeyed_for_having_been_kept() {
+    let (signer, server) = (Signer::new(), Server::plain());
+    let host = Host::with(&[blocking("f.io")]);
+    let keys = host.root().parent().unwrap().join("keys");
+    fs::write(&keys, signer.public()).unwrap();
+    let mut settings = vec![
+        format!("endpoint.url={}", server.url("/bundle.yaml?x=y")),
+        "endpoint.allow_http=true".into(),
+        "source.order=endpoint,files".into(),
+    ];
+    let signed = bundle(json!(7), "a.io");
+    give(&server, signed.clone(), None);
+    let mut serving = serve(host, &settings);
+    serving.blocks("a.io");
+    settings.push(format!("endpoint.public_keys={}", keys.display()));
+    let arguments = set(&settings);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    server.does(|_, _| Ok(()));
+    serving.restart_with(&arguments);
+    serving.blocks("f.io");
+    serving.until_condition("SourceReady", "False", "KeptUnsigned");
+    let said = serving.ask("status").out;
+    assert!(said.contains("endpoint.public_keys") && said.contains("breaks off"), "{said}");
+    // The same bytes count once they are signed, and outrank the files from then on.
+    give(&server, signed.clone(), Some(signer.signs(&signed)));
+    serving.blocks("a.io");
+    serving.until_condition("SourceReady", "True", "AsExpected");
+    server.does(|_, _| Ok(()));
+    serving.restart_with(&arguments);
+    serving.is_there();
+    serving.until_condition("SourceReady", "False", "AnswerCutOff");
+    assert_eq!(serving.host.verdict("f.io/x:1"), "allowed");
+    // Another key takes the place of its own, while it runs.
+    fs::write(&keys, Signer::new().public()).unwrap();
+    serving.blocks("f.io");
+    serving.until_condition("SourceReady", "False", "KeptUnsigned");
+}
+
+#[test]
+fn e2_a_key_that_is_removed_leaves_the_host_as_it_is_and_serves_again_once_it_is_back() {
+    let signed = Signed::new();
+    let keys = signed.serving.host.root().parent().unwrap().join("keys");
+    signed.server.does(|_, _| Ok(()));
+    signed.serving.until_condition("SourceReady", "False", "AnswerCutOff");
+    fs::write(&keys, Signer::new().public()).unwrap();
+    signed.is_refused("KeptUnsigned");
+    // Whoever cannot read the keys knows of none that was removed (rule D5).
+    fs::remove_file(&keys).unwrap();
+    signed.serving.until_condition("SourceReady", "False", "KeysUnusable");
+    signed.serving.until_condition("Applied", "True", "AsExpected");
+    fs::write(&keys, signed.signer.public()).unwrap();
+    signed.serving.until_condition("SourceReady", "False", "AnswerCutOff");
+    signed.serving.until_condition("Applied", "True", "AsExpected");
+    assert_eq!(signed.serving.files(), signed.files);
+}
+
+/// As an agent wrote it that did not note who signed.
+#[test]
+fn e2_what_was_kept_without_a_note_of_its_signer_counts_as_unsigned() {
+    let mut signed = Signed::new();
+    let file = "/var/lib/image-config-agent/sources/endpoint.json";
+    let text = fs::read_to_string(signed.serving.host.at(file)).unwrap();
+    let mut kept: Value = serde_json::from_str(&text).unwrap();
+    kept.as_object_mut().unwrap().remove("signer");
+    signed.serving.host.write(file, &kept.to_string());
+    // It would say that nothing has changed.
+    signed.server.says(status("304 Not Modified", ""));
+    let arguments = set(&signed.settings);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    signed.serving.restart_with(&arguments);
+    signed.serving.is_there();
+    signed.is_refused("KeptUnsigned");
+    signed.gives(bundle(json!(7), "a.io"));
+    signed.serving.until_condition("SourceReady", "True", "AsExpected");
+    signed.serving.converges();
+}
+
 #[test]
 fn e2_a_race_of_bundle_and_signature_is_no_mismatch() {
     let signed = Signed::new();

@@ -52,9 +52,15 @@ fn x1_json_where_no_agent_runs() {
     assert!(status["error"].as_str().unwrap().contains("no agent has run"), "{status}");
     let yaml = host.run(&["status", "-o", "yaml"]).exits(2);
     assert!(yaml.out.starts_with("error: "), "{}", yaml.out);
-    let reset = host.run(&["source", "reset", "endpoint", "-o", "json"]).exits(0).json();
-    assert_eq!(reset["ok"], true);
-    assert!(reset["message"].as_str().unwrap().contains("no agent is running"), "{reset}");
+    for source in ["endpoint", "kube"] {
+        let file = format!("/var/lib/image-config-agent/sources/{source}.json");
+        host.write(&file, "{");
+        let reset = host.run(&["source", "reset", source, "-o", "json"]).exits(0).json();
+        assert_eq!(reset["ok"], true);
+        assert!(reset["message"].as_str().unwrap().contains("no agent is running"), "{reset}");
+        // What is damaged is of no use to anybody.
+        assert!(!host.exists(&file));
+    }
 }
 
 /// The digest of documents that could not all be read would be that of others.

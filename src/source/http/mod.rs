@@ -62,6 +62,38 @@ struct Bundle {
     validators: BTreeMap<String, String>,
 }
 
+/// What an endpoint gave before it is asked again: its last good documents, if they may still be obeyed.
+#[must_use]
+pub fn given(endpoint: &Endpoint, kept: &Kept) -> Reading {
+    match is_vouched(&keys(endpoint), &kept.notes) {
+        true => Reading::kept(kept),
+        false => Reading::default(),
+    }
+}
+
+/// Whether what was kept may be obeyed: where there are keys, one of them has signed it (rule E2). While
+/// nobody can read which they are, none of them counts as removed (rule D5).
+fn is_vouched(keys: &Result<Option<(Keys, String)>, Trouble>, notes: &Notes) -> bool {
+    match (keys, &notes.signer) {
+        (Ok(None), _) => true,
+        (Ok(Some((keys, _))), Some(signer)) => keys.has(signer),
+        (Err(_), signer) => signer.is_some(),
+        (Ok(Some(_)), None) => false,
+    }
+}
+
+/// The keys of the settings, and the digest of their file.
+fn keys(endpoint: &Endpoint) -> Result<Option<(Keys, String)>, Trouble> {
+    let Some(path) = &endpoint.public_keys else { return Ok(None) };
+    let unusable = |why: String| {
+        let message = format!("{} cannot be used: {why}", path.display());
+        Trouble::silence("KeysUnusable", message)
+    };
+    let bytes = read_regular(path).map_err(|error| unusable(error.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| unusable(error.to_string()))?;
+    Ok(Some((Keys::parse(text).map_err(unusable)?, sha256(&bytes))))
+}
+
 /// Follows an endpoint at `url` for ever. `kept` is what `store` holds, which `out` has been told; `again`
 /// ends a wait.
 pub async fn follow(
@@ -90,9 +122,7 @@ pub async fn follow(
                 let retry = Timestamp::now().checked_add(pause).ok();
                 let trouble = Trouble { retry, ..failure.trouble };
                 tracing::warn!(reason = %trouble.reason, "the endpoint gives nothing newer: {}", trouble.message);
-                out.send_modify(|reading| {
-                    reading.trouble = Some(trouble.after(reading.trouble.as_ref()));
-                });
+                out.send_modify(|reading| follower.fails(reading, trouble));
                 pause
             }
         };
@@ -106,8 +136,9 @@ pub async fn follow(
 impl Follower {
     /// Asks once; whether the server waits for something new by itself.
     async fn ask(&mut self) -> Result<bool, Failure> {
-        let keys = self.keys()?;
-        let known = self.known(keys.as_ref());
+        let keys = keys(&self.endpoint);
+        let known = self.known(&keys);
+        let keys = keys?;
         let (answer, waits) = self.fetch(self.client.url().clone(), &known, LIMIT).await?;
         let Some(bundle) = self.bundle(answer) else {
             return if known.is_empty() { Err(unasked().into()) } else { Ok(waits) };
@@ -139,24 +170,14 @@ impl Follower {
         sha256(self.client.url().as_str().as_bytes())
     }
 
-    /// The keys of the settings, and the digest of their file.
-    fn keys(&self) -> Result<Option<(Keys, String)>, Trouble> {
-        let Some(path) = &self.endpoint.public_keys else { return Ok(None) };
-        let unusable = |why: String| {
-            let message = format!("{} cannot be used: {why}", path.display());
-            Trouble::silence("KeysUnusable", message)
-        };
-        let bytes = read_regular(path).map_err(|error| unusable(error.to_string()))?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| unusable(error.to_string()))?;
-        Ok(Some((Keys::parse(text).map_err(unusable)?, sha256(&bytes))))
-    }
-
     /// What the server needs to be told to say that nothing has changed: not where we ask at
-    /// another place, or by other keys.
-    fn known(&self, keys: Option<&(Keys, String)>) -> BTreeMap<String, String> {
+    /// another place, or by other keys, or what we have is not to be obeyed.
+    fn known(&self, keys: &Result<Option<(Keys, String)>, Trouble>) -> BTreeMap<String, String> {
         let known = &self.kept.notes.validators;
+        let digest = keys.as_ref().ok().and_then(Option::as_ref).map(|(_, digest)| digest);
         let is_same = known.get("url") == Some(&self.place())
-            && known.get("keys") == keys.map(|(_, digest)| digest);
+            && known.get("keys") == digest
+            && is_vouched(keys, &self.kept.notes);
         if is_same { known.clone() } else { BTreeMap::new() }
     }
 
@@ -238,7 +259,8 @@ impl Follower {
             (None, Some(etag)) => etag.clone(),
             (None, None) => format!("sha256 {}", digest.get(..12).unwrap_or_default()),
         };
-        let notes = Notes { revision: Some(revision), validators: bundle.validators, serials };
+        let (revision, signer) = (Some(revision), signer.map(str::to_owned));
+        let notes = Notes { revision, validators: bundle.validators, signer, serials };
         let kept = Kept { documents, notes };
         if kept == self.kept {
             return Ok(());
@@ -249,6 +271,24 @@ impl Follower {
             .map_err(|error| Trouble::silence("StoreFailed", error.to_string()))?;
         self.kept = kept;
         Ok(())
+    }
+
+    /// Says what is wrong, and what may be obeyed meanwhile: the keys may be others than before.
+    fn fails(&self, reading: &mut Reading, trouble: Trouble) {
+        let has_kept = !self.kept.documents.is_empty();
+        let is_vouched = is_vouched(&keys(&self.endpoint), &self.kept.notes);
+        let trouble = match has_kept && !is_vouched {
+            true => withheld(trouble),
+            false => trouble,
+        };
+        let trouble = Some(trouble.after(reading.trouble.as_ref()));
+        if reading.documents.is_some() == (has_kept && is_vouched) {
+            reading.trouble = trouble;
+        } else if is_vouched {
+            *reading = Reading { trouble, ..Reading::kept(&self.kept) };
+        } else {
+            *reading = Reading { trouble, ..Reading::default() };
+        }
     }
 
     /// Says that all is well; whether that is news.
@@ -266,6 +306,18 @@ impl Follower {
         }
         !was_well
     }
+}
+
+/// Trouble of an endpoint whose last documents are not obeyed either. What it offers, bad as it is,
+/// is the reason to name; else that is.
+fn withheld(trouble: Trouble) -> Trouble {
+    let message = format!(
+        "{}; and what it gave before is not obeyed, because none of endpoint.public_keys is noted as \
+         the one that signed it",
+        trouble.message
+    );
+    let reason = if trouble.is_refusal { trouble.reason } else { "KeptUnsigned".into() };
+    Trouble { reason, message, is_refusal: true, ..trouble }
 }
 
 fn unasked() -> Trouble {

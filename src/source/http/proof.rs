@@ -26,6 +26,12 @@ impl Keys {
         if keys.is_empty() { Err("it holds no key".to_owned()) } else { Ok(Self(keys)) }
     }
 
+    /// Whether a key of this name is among them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
     /// The key that signed exactly these bytes.
     ///
     /// # Errors
