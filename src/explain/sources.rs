@@ -78,7 +78,7 @@ pub(super) const ENDPOINT: &[Entry] = &[
         name: "RedirectRefused",
         weight: "error",
         place: "the endpoint",
-        cause: "more than five redirects, or one from https to http",
+        cause: "more than five redirects, one from https to http, or one to neither; of reports any",
         remedy: "set `endpoint.url` to where the bundle is",
     },
     Entry {

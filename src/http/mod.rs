@@ -5,7 +5,7 @@ mod answer;
 mod credentials;
 
 use std::error::Error as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Method, RequestBuilder, Url};
@@ -145,9 +145,12 @@ impl Client {
 }
 
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let is_http = ["https", "http"].contains(&attempt.url().scheme());
     let was_safe = attempt.previous().iter().any(|url| url.scheme() == "https");
     if attempt.previous().len() > MOST_REDIRECTS {
         attempt.error("it leads on and on")
+    } else if !is_http {
+        attempt.error("it leads to neither https nor http")
     } else if was_safe && attempt.url().scheme() != "https" {
         attempt.error("it leads from https to http")
     } else {
@@ -194,6 +197,8 @@ fn in_words(error: &reqwest::Error) -> String {
 /// What a status other than those that are meant says.
 fn refused(status: reqwest::StatusCode) -> HttpError {
     let reason = match status.as_u16() {
+        // It says no place to go to, or none that is a URL; or none is gone to (the report).
+        301..=303 | 307 | 308 => "RedirectRefused",
         401 | 403 => "AccessRefused",
         404 | 410 => "NothingThere",
         429 => "TooManyRequests",
@@ -203,16 +208,14 @@ fn refused(status: reqwest::StatusCode) -> HttpError {
     HttpError::new(reason, format!("the server answers {status}"))
 }
 
-/// `Retry-After`: seconds, or a date.
+/// `Retry-After`: seconds, or a date in one of the three forms of HTTP (RFC 9110).
 fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
     let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
-    let time = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
-            let date = parser.parse_timestamp(text).ok()?;
-            date.duration_since(jiff::Timestamp::now()).try_into().ok()?
-        }
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let time = match is_number {
+        // More than fits is more than we wait.
+        true => text.parse().map_or(MOST_PATIENCE, Duration::from_secs),
+        false => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok()?,
     };
     Some(time.min(MOST_PATIENCE))
 }
@@ -223,14 +226,21 @@ mod tests {
     use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
     #[test]
-    fn h13_retry_after_is_understood_in_both_forms_and_never_for_ever() {
+    fn h13_retry_after_is_understood_in_all_its_forms_and_never_for_ever() {
         let asked = |text: &'static str| {
             retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]))
         };
         assert_eq!(asked("7"), Some(Duration::from_secs(7)));
         assert_eq!(asked("99999999999"), Some(MOST_PATIENCE));
+        assert_eq!(asked("99999999999999999999999999"), Some(MOST_PATIENCE));
+        // As they are written today, and as they were before (RFC 9110).
         assert_eq!(asked("Tue, 31 Dec 2199 23:59:59 GMT"), Some(MOST_PATIENCE));
+        assert_eq!(asked("Thursday, 31-Dec-65 23:59:59 GMT"), Some(MOST_PATIENCE));
+        assert_eq!(asked("Tue Dec 31 23:59:59 2199"), Some(MOST_PATIENCE));
         assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT"), None);
-        assert_eq!(asked("soon"), None);
+        assert_eq!(asked("Sun Nov  6 08:49:37 1994"), None);
+        for nothing in ["soon", "", "-1", "+7", "7.5"] {
+            assert_eq!(asked(nothing), None, "{nothing}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::waits::{backoff, jittered};
 
 /// Sends each new status until nobody writes one any more. What could not be sent is tried again
 /// with growing waits; by then it is the newest that is sent. `failing` is told why nothing can be
-/// sent, as long as that is so.
+/// sent, as long as that is so. The last one is tried once more, whatever the wait.
 pub async fn pass_on(
     report: Report,
     url: Url,
@@ -23,7 +23,7 @@ pub async fn pass_on(
     failing: watch::Sender<Option<ReportTrouble>>,
 ) {
     let mut client = Client::new(report.server.clone(), url, Redirects::Refused);
-    let mut failures = 0;
+    let (mut failures, mut is_last) = (0, false);
     loop {
         let status = statuses.borrow_and_update().clone();
         let sent = match &status {
@@ -39,6 +39,7 @@ pub async fn pass_on(
                     () = tokio::time::sleep(jittered(report.heartbeat)) => {}
                 }
             }
+            Err(_) if is_last => return,
             Err(error) => {
                 client.renew();
                 tracing::warn!(reason = error.reason, "the status could not be sent: {error}");
@@ -46,10 +47,18 @@ pub async fn pass_on(
                 failures = failures.saturating_add(1);
                 failing
                     .send_modify(|trouble| *trouble = Some(after(trouble.as_ref(), error, pause)));
-                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    () = closed(&mut statuses) => is_last = true,
+                    () = tokio::time::sleep(pause) => {}
+                }
             }
         }
     }
+}
+
+/// Waits until nobody writes a status any more.
+async fn closed(statuses: &mut watch::Receiver<Option<Status>>) {
+    while statuses.changed().await.is_ok() {}
 }
 
 /// What is wrong now, with since when nothing has got through.

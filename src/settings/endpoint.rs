@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::value::is_object_name;
+
 /// A server, and how it is talked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -110,8 +112,11 @@ impl Server {
     /// What is wrong with it.
     pub fn url(&self, node: &str) -> Result<Option<Url>, String> {
         let Some(text) = &self.url else { return Ok(None) };
-        if node.is_empty() && text.contains("{node}") {
-            return Err("this host has no name to put for {node}: set kube.node".to_owned());
+        if text.contains("{node}") && !is_object_name(node) {
+            return Err(format!(
+                "this host has no name to put for {{node}}, which takes lower-case letters, digits, \
+                 - and .; it is called {node:?}: set kube.node"
+            ));
         }
         let url = Url::parse(&text.replace("{node}", node))
             .map_err(|error| format!("it is no URL: {error}"))?;
@@ -144,6 +149,9 @@ impl Server {
         if self.user.is_some() != self.password_file.is_some() {
             let name = self.user.as_ref().map_or("password_file", |_| "user");
             return of(name, "user and password_file need each other");
+        }
+        if self.user.iter().any(|user| user.contains(|c: char| c == ':' || c.is_control())) {
+            return of("user", "a user name has no colon and no control characters (RFC 7617)");
         }
         if self.user.is_some() && self.token_file.is_some() {
             return of("token_file", "give a token or a user, not both");

@@ -100,13 +100,18 @@ pub(super) fn truth(value: &Value) -> Result<bool, String> {
 
 /// The name of an object, by RFC 1123.
 pub(super) fn object_name(value: &Value) -> Result<String, String> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let name = text(value)?;
-    if name.len() <= 253 && name.chars().all(is_plain) {
+    if is_object_name(&name) {
         Ok(name)
     } else {
         Err("write a name of lower-case letters, digits, - and .".to_owned())
     }
+}
+
+/// Whether it is one. Dots alone mean something else in a URL.
+pub(super) fn is_object_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    name.len() <= 253 && name.chars().all(is_plain) && name.chars().any(|c| c != '.')
 }
 
 pub(super) fn unit(value: &Value) -> Result<String, String> {

@@ -155,6 +155,14 @@ fn d5_redirects_without_end_are_not_followed() {
 }
 
 #[test]
+fn d5_a_redirect_to_what_is_no_http_is_not_followed() {
+    for there in ["ftp://localhost/bundle", "file:///etc/passwd"] {
+        let location = format!("Location: {there}\r\n");
+        says_nothing_good("RedirectRefused", false, status("302 Found", &location));
+    }
+}
+
+#[test]
 fn d5_a_redirect_is_followed() {
     let world = World::new();
     world.server.does(|request, out| match request.path.as_str() {
@@ -176,7 +184,9 @@ fn h13_retry_after_is_obeyed_and_said() {
     world.server.forget();
     let start = Instant::now();
     world.serving.until("another request", || !world.server.requests().is_empty());
-    assert!(start.elapsed().as_secs_f64() + 0.5 > left.as_secs_f64(), "{:?}", start.elapsed());
+    // At the time that was said, which the hosts' spreading is a part of.
+    let late = start.elapsed().as_secs_f64() - left.as_secs_f64();
+    assert!((-0.5..1.0).contains(&late), "{late} s");
     world.is_left_alone("TooManyRequests", false);
 }
 

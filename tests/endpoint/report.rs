@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -99,6 +99,36 @@ fn h13_what_keeps_reports_from_their_url_is_in_the_status_and_delays_nothing() {
     let is_so = |(_, status): (Request, Value)| status == serving.status();
     serving.until("the newest", || last(&server).is_some_and(is_so));
     assert!(metrics(page).contains("image_config_agent_report_failing{to=\"url\"} 0"));
+}
+
+/// A report that waits for its next try is sent at a stop; one try more is made, and no more.
+#[test]
+fn h13_a_stop_waits_for_no_next_try_and_says_the_last_word() {
+    for is_well in [true, false] {
+        let server = Server::plain();
+        server.says(status("500 Internal Server Error", ""));
+        let mut serving = reporting(&server, &[]);
+        serving.converges();
+        // After it comes a wait of eight seconds and more.
+        serving.until("three tries", || server.requests().len() >= 3);
+        let retry = || {
+            let retry = serving.status()["report"]["trouble"]["retry"].clone();
+            retry.as_str().and_then(|retry| retry.parse::<jiff::Timestamp>().ok())
+        };
+        let now = jiff::Timestamp::now();
+        serving.until("a long wait", || {
+            retry().is_some_and(|at| at.duration_since(now).as_secs() > 6)
+        });
+        if is_well {
+            server.says(status("204 No Content", ""));
+        }
+        server.forget();
+        let start = Instant::now();
+        serving.stop();
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert_eq!(server.requests().len(), 1);
+        assert_eq!(last(&server).unwrap().1, serving.status());
+    }
 }
 
 #[test]

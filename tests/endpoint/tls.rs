@@ -137,6 +137,39 @@ fn d5_a_unix_socket_serves_in_place_of_the_network() {
     serve(host, &settings).blocks("a.io");
 }
 
+/// The server behind another socket is another one, whatever the URL says.
+#[test]
+fn e1_another_socket_is_not_told_what_the_first_one_gave() {
+    let host = Host::new();
+    let through = |name: &str, registry: &str| {
+        let socket = host.root().parent().unwrap().join(name);
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let body = blocking(registry).to_string();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut head = [0; 4096];
+                let length = stream.read(&mut head).unwrap_or_default();
+                let head = String::from_utf8_lossy(&head[..length]).to_lowercase();
+                let _ = match head.contains("if-none-match: \"1\"") {
+                    true => stream.write_all(&status("304 Not Modified", "")),
+                    false => stream.write_all(&answer("ETag: \"1\"\r\n", &body)),
+                };
+            }
+        });
+        set(&[
+            "endpoint.url=http://bundles/x".into(),
+            format!("endpoint.socket={}", socket.display()),
+        ])
+    };
+    let (first, second) = (through("first", "a.io"), through("second", "b.io"));
+    let [first, second] = [&first, &second].map(|all| all.iter().map(String::as_str).collect());
+    let (first, second): (Vec<_>, Vec<_>) = (first, second);
+    let mut serving = Serving::on(host, &first);
+    serving.blocks("a.io");
+    serving.restart_with(&second);
+    serving.blocks("b.io");
+}
+
 #[test]
 fn d5_the_proxy_of_the_environment_is_used() {
     let ca = Ca::new();

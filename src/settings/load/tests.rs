@@ -264,6 +264,8 @@ fn settings_that_do_not_go_together_are_refused() {
         (&["endpoint.client_key=/x"], "client_certificate"),
         (&["report.user=x"], "password_file"),
         (&["report.user=x", "report.password_file=/x", "report.token_file=/x"], "not both"),
+        (&["report.user=x:y", "report.password_file=/x"], "report.user: a user name has no colon"),
+        (&["endpoint.user=x:", "endpoint.password_file=/x"], "no colon"),
     ] {
         let error = load(&[], &[], flags).unwrap_err();
         assert!(error.contains(problem) && !error.contains("secret"), "{flags:?}: {error}");
@@ -274,6 +276,13 @@ fn settings_that_do_not_go_together_are_refused() {
     let error = load(&[file], &[], &["kube.node=1.2.3.4.5"]).unwrap_err();
     let begin = "/etc/image-config-agent/config.d/x.toml:3: endpoint.url: it is no URL";
     assert!(error.starts_with(begin), "{error}");
+    // What the host is called is no better than what is written.
+    let settings = load(&[], &[], &["endpoint.url=https://a.io/x/{node}"]).unwrap();
+    for name in ["", ".", "..", "../../y", "a/b", "a?b", "a%2e", "a b", "A_1"] {
+        let problem = settings.endpoint.server.url(name).unwrap_err();
+        assert!(problem.contains("set kube.node"), "{name}: {problem}");
+    }
+    assert!(load(&[], &[], &["kube.node=.."]).unwrap_err().contains("kube.node: write a name"));
     let through = ["endpoint.url=http://a.io/{node}", "endpoint.socket=/x"];
     let settings = load(&[], &[], &through).unwrap();
     let url = settings.endpoint.server.url("n1").unwrap().unwrap();

@@ -113,11 +113,12 @@ pub async fn follow(
             Ok(waits) => {
                 failures = 0;
                 out.send_if_modified(|reading| follower.is_well(reading));
-                if waits { PAUSE } else { follower.endpoint.poll }
+                jittered(if waits { PAUSE } else { follower.endpoint.poll })
             }
             Err(failure) => {
                 follower.client.renew();
                 let pause = failure.retry_after.unwrap_or_default().max(backoff(failures));
+                let pause = jittered(pause);
                 failures = failures.saturating_add(1);
                 let retry = Timestamp::now().checked_add(pause).ok();
                 let trouble = Trouble { retry, ..failure.trouble };
@@ -127,7 +128,7 @@ pub async fn follow(
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(jittered(pause)) => {}
+            () = tokio::time::sleep(pause) => {}
             () = again.notified() => {}
         }
     }
@@ -165,9 +166,14 @@ impl Follower {
         Some(Bundle { bytes, validators })
     }
 
-    /// What tells the URL from others: not the URL itself, in which there may be a secret.
+    /// What tells the place that we ask from others: not the URL itself, in which there may be a secret.
     fn place(&self) -> String {
-        sha256(self.client.url().as_str().as_bytes())
+        let mut place = self.client.url().as_str().as_bytes().to_vec();
+        if let Some(socket) = &self.endpoint.server.socket {
+            place.push(b'\n');
+            place.extend(socket.as_os_str().as_encoded_bytes());
+        }
+        sha256(&place)
     }
 
     /// What the server needs to be told to say that nothing has changed: not where we ask at
