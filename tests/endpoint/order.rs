@@ -178,6 +178,27 @@ fn d5_a_damaged_store_is_no_absence() {
     assert_eq!(serving.host.verdict("a.io/x:1"), "rejected");
 }
 
+/// As of an endpoint, so of a cluster, which is away here.
+#[test]
+fn d5_a_damaged_store_of_a_cluster_is_forgotten_by_a_reset() {
+    let host = Host::with(&[blocking("f.io")]);
+    let file = "/var/lib/image-config-agent/sources/kube.json";
+    host.write(file, "{");
+    let arguments = ["source.order=kube,files", "kube.kubeconfig=/nowhere", "kube.node=n1"];
+    let arguments: Vec<&str> = arguments.into_iter().flat_map(|one| ["--set", one]).collect();
+    let serving = Serving::on(host, &arguments);
+    serving.until_condition("Degraded", "True", "Failed");
+    let said = serving.ask("status").out;
+    assert!(said.contains("`image-config-agent source reset kube`"), "{said}");
+    assert!(!serving.host.exists("/etc/containers/policy.json"));
+    let run = serving.host.run(&["source", "reset", "kube"]).exits(0);
+    assert!(run.out.contains("kube"), "{}", run.out);
+    assert!(!serving.host.exists(file));
+    // What becomes of the files is not for an agent to do that cannot ask for its slot.
+    serving.until_condition("Valid", "True", "AsExpected");
+    assert_eq!(used(&serving), "files");
+}
+
 /// Whoever sets a URL and no order would wonder.
 #[test]
 fn e1_a_url_that_no_order_names_is_a_warning() {
