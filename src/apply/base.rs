@@ -1,7 +1,7 @@
 //! The base: what the host itself says where the agent writes (rule R1).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,22 +67,57 @@ impl Base {
     /// agent has not written, the live file by the same rules.
     #[must_use]
     pub fn text(&self, root: &Root, paths: &Paths, path: &Path) -> Content {
-        let own = match self.origin(path) {
+        match (self.own(root, path, MOST_LINKS), paths.vendor(path)) {
+            (Content::Absent, Some(vendor)) => self.beyond(root, vendor.to_owned(), MOST_LINKS),
+            (own, _) => own,
+        }
+    }
+
+    /// What stood at `path`, after so many links at most.
+    fn own(&self, root: &Root, path: &Path, links: u8) -> Content {
+        match self.origin(path) {
             Some(Origin::File { .. }) => match root.content(&copy_of(path)) {
                 Content::Absent => Content::Unreadable("its base copy is missing".into()),
                 copy => copy,
             },
-            Some(Origin::Link { target }) => {
-                root.content(&path.parent().unwrap_or(path).join(target))
-            }
+            Some(Origin::Link { target }) => self.beyond(root, beside(path, target), links),
             Some(Origin::Absent) => Content::Absent,
             None => root.content(path),
-        };
-        match (own, paths.vendor(path)) {
-            (Content::Absent, Some(vendor)) => root.content(vendor),
-            (own, _) => own,
         }
     }
+
+    /// What a link leads to. Where that is ours its base counts: a render that starts from an earlier one
+    /// would keep what the cluster no longer says.
+    fn beyond(&self, root: &Root, path: PathBuf, links: u8) -> Content {
+        let Some(links) = links.checked_sub(1) else {
+            return Content::Unreadable("its links go in a circle".into());
+        };
+        if self.origins.contains_key(&path) {
+            return self.own(root, &path, links);
+        }
+        match root.node(&path) {
+            Ok(Some(Node::Link(target))) => self.beyond(root, beside(&path, &target), links),
+            _ => root.content(&path),
+        }
+    }
+}
+
+/// As many links as the kernel follows.
+const MOST_LINKS: u8 = 40;
+
+/// Where a link at `path` leads.
+fn beside(path: &Path, target: &Path) -> PathBuf {
+    let mut whole = path.parent().unwrap_or(path).to_owned();
+    for part in target.components() {
+        match part {
+            Component::ParentDir => {
+                whole.pop();
+            }
+            Component::CurDir => {}
+            part => whole.push(part),
+        }
+    }
+    whole
 }
 
 /// What stands at a path now, bytes and all.

@@ -35,6 +35,24 @@ impl State {
         })
     }
 
+    /// Whether base and applied set speak of the same paths. Where one of them is lost, the other would
+    /// take what is ours for the host's own, or leave it where it is.
+    ///
+    /// # Errors
+    /// [`ApplyError::Damaged`].
+    pub fn check(&self, root: &Root) -> Result<(), ApplyError> {
+        if self.applied.set.files.keys().eq(self.base.origins.keys()) {
+            return Ok(());
+        }
+        for file in [applied_file(), origins_file()] {
+            if root.node(&file)?.is_none() {
+                return Err(ApplyError::Damaged { file, why: "it is missing".into() });
+            }
+        }
+        let why = "it speaks of other paths than applied.json".into();
+        Err(ApplyError::Damaged { file: origins_file(), why })
+    }
+
     /// Every content that the state refers to.
     fn contents(&self) -> BTreeSet<&str> {
         let sets = std::iter::once(&self.applied.set).chain(&self.previous);

@@ -61,6 +61,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// The managed files are as they were then, but for [`ApplyError::Unfinished`].
     pub fn apply(&self, request: Request<'_>) -> Result<Outcome, ApplyError> {
+        self.state()?;
         let planned = plan_apply(self.root, request)?;
         self.execute(planned)
     }
@@ -72,7 +73,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// As [`Session::apply`].
     pub fn rollback(&self, why: Option<&str>) -> Result<Option<Outcome>, ApplyError> {
-        let now = State::load(self.root)?;
+        let now = self.state()?;
         let Some(previous) = now.previous.clone() else {
             return Ok(None);
         };
@@ -112,7 +113,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// As [`Session::apply`].
     pub fn heal(&self, paths: &[PathBuf]) -> Result<Outcome, ApplyError> {
-        let now = State::load(self.root)?;
+        let now = self.state()?;
         let mut files = stored_files(self.root, &now.applied.set)?;
         files.retain(|path, _| paths.contains(path));
         self.execute(replan(self.root, &now, &files)?)
@@ -124,7 +125,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// As [`Session::apply`].
     pub fn revert(&self) -> Result<Outcome, ApplyError> {
-        let now = State::load(self.root)?;
+        let now = self.state()?;
         self.execute(plan(self.root, &now, &Files::new(), State::default())?)
     }
 
@@ -134,7 +135,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// [`ApplyError::NoBase`] where the path is the host's own; else as [`Session::apply`].
     pub fn replace_base(&self, path: &Path, bytes: Vec<u8>) -> Result<(), ApplyError> {
-        let mut base = State::load(self.root)?.base;
+        let mut base = self.state()?.base;
         let origin =
             base.origins.get_mut(path).ok_or_else(|| ApplyError::NoBase(path.to_owned()))?;
         let (mode, owner) = match *origin {
@@ -154,6 +155,13 @@ impl<'r> Session<'r> {
         }
         planned.edits.push(file(origins_file(), records, 0o644));
         self.execute(planned).map(drop)
+    }
+
+    /// The state, nothing of which is missing. Whoever reads it without the lock may meet a writer.
+    fn state(&self) -> Result<State, ApplyError> {
+        let state = State::load(self.root)?;
+        state.check(self.root)?;
+        Ok(state)
     }
 
     fn execute(&self, planned: Planned) -> Result<Outcome, ApplyError> {

@@ -1,8 +1,10 @@
 //! R1: the base, from the first write to `revert`.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::agent::{Host, POLICY, REGISTRIES, SEARCH, image};
+use crate::agent::{CRIO_POLICY, Host, POLICY, REGISTRIES, SEARCH, image};
 
 const OWN: &str = "# mine\nunqualified-search-registries = [\"mine.io\"] # kept\n\n[[registry]]\n# odd order\nblocked = true\nlocation = \"old.io\"\n";
 const OWN_POLICY: &str =
@@ -253,4 +255,50 @@ fn r1_adopt_makes_no_base_of_what_nobody_has_changed() {
     host.apply().exits(0);
     host.run(&["revert"]).exits(0);
     assert!(!host.exists(POLICY) && !host.exists(REGISTRIES));
+}
+
+/// A render that starts from what the agent wrote elsewhere would keep what the cluster no longer says.
+#[test]
+fn r1_a_base_that_leads_to_a_file_of_ours_is_that_files_base() {
+    let host = Host::with(&[blocking("a.io")]);
+    host.write(
+        "/etc/crio/crio.conf",
+        format!("[crio.image]\nsignature_policy = \"{CRIO_POLICY}\"\n"),
+    );
+    host.link(CRIO_POLICY, "../containers/policy.json");
+    host.mkdir("/usr/share/containers");
+    host.link("/usr/share/containers/policy.json", POLICY);
+    host.apply().exits(0);
+    host.documents(&[blocking("b.io")]);
+    let changed = host.apply().exits(0).changes();
+    assert_eq!(changed, [POLICY, REGISTRIES, CRIO_POLICY].map(|path| format!("changed {path}")));
+    for path in [POLICY, CRIO_POLICY] {
+        let docker = &host.json(path)["transports"]["docker"];
+        assert_eq!(docker.as_object().unwrap().keys().collect::<Vec<_>>(), ["b.io"], "{path}");
+    }
+    host.run(&["rollback"]).exits(0);
+    assert_eq!(
+        (host.verdict("a.io/x"), host.verdict("b.io/x")),
+        ("rejected".into(), "allowed".into())
+    );
+    host.run(&["revert"]).exits(0);
+    assert!(!host.exists(POLICY));
+}
+
+/// Without one of them what is ours would be taken for the host's own, or left where it is.
+#[test]
+fn x3_where_base_or_applied_set_is_lost_nothing_is_changed_and_it_is_named() {
+    for lost in ["applied.json", "base/origins.json"] {
+        let host = own_host(&[blocking("a.io")]);
+        host.apply().exits(0);
+        fs::remove_file(host.at(&format!("/var/lib/image-config-agent/{lost}"))).unwrap();
+        let before = host.own_files();
+        host.documents(&[blocking("b.io")]);
+        let docs = host.docs();
+        for command in [&["apply", "-f", docs.to_str().unwrap()][..], &["revert"]] {
+            let run = host.run(command).exits(1);
+            assert!(run.err.contains(lost) && run.err.contains("missing"), "{lost}: {}", run.err);
+        }
+        assert_eq!(host.own_files(), before, "{lost}");
+    }
 }
