@@ -92,8 +92,9 @@ impl Base {
         let Some(links) = links.checked_sub(1) else {
             return Content::Unreadable("its links go in a circle".into());
         };
-        if self.origins.contains_key(&path) {
-            return self.own(root, &path, links);
+        let named = without_steps(&path);
+        if self.origins.contains_key(&named) {
+            return self.own(root, &named, links);
         }
         match root.node(&path) {
             Ok(Some(Node::Link(target))) => self.beyond(root, beside(&path, &target), links),
@@ -105,10 +106,15 @@ impl Base {
 /// As many links as the kernel follows.
 const MOST_LINKS: u8 = 40;
 
-/// Where a link at `path` leads.
+/// Where a link at `path` leads, as the kernel is to read it: a directory on the way may be a link, too.
 fn beside(path: &Path, target: &Path) -> PathBuf {
-    let mut whole = path.parent().unwrap_or(path).to_owned();
-    for part in target.components() {
+    path.parent().unwrap_or(path).join(target)
+}
+
+/// A path as we name it, without `.` and `..`.
+fn without_steps(path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in path.components() {
         match part {
             Component::ParentDir => {
                 whole.pop();

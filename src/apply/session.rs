@@ -61,9 +61,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// The managed files are as they were then, but for [`ApplyError::Unfinished`].
     pub fn apply(&self, request: Request<'_>) -> Result<Outcome, ApplyError> {
-        self.state()?;
-        let planned = plan_apply(self.root, request)?;
-        self.execute(planned)
+        self.execute(plan_apply(self.root, &self.state()?, request)?)
     }
 
     /// Goes back to the set before the last apply that changed files, and holds what was applied
@@ -196,7 +194,7 @@ pub fn discard(root: &Root, loaded: Result<(), ApplyError>) -> Result<Option<Pat
 /// # Errors
 /// The host or the state cannot be read.
 pub fn preview(root: &Root, request: Request<'_>) -> Result<Outcome, ApplyError> {
-    plan_apply(root, request).map(|planned| planned.outcome)
+    plan_apply(root, &State::load(root)?, request).map(|planned| planned.outcome)
 }
 
 /// Whether what is asked for is what is applied, whatever others did to the files since.
@@ -264,9 +262,8 @@ pub fn held(root: &Root) -> Result<Option<Held>, ApplyError> {
     load(root, &held_file())
 }
 
-fn plan_apply(root: &Root, request: Request<'_>) -> Result<Planned, ApplyError> {
-    let now = State::load(root)?;
-    let files = files_of(root, &now, request.files, request.keep)?;
+fn plan_apply(root: &Root, now: &State, request: Request<'_>) -> Result<Planned, ApplyError> {
+    let files = files_of(root, now, request.files, request.keep)?;
     let mut next = State::default();
     next.applied.set =
         AppliedSet { digests: Some(request.digests.clone()), files: entries(&files) };
@@ -276,5 +273,5 @@ fn plan_apply(root: &Root, request: Request<'_>) -> Result<Planned, ApplyError> 
     } else {
         Some(now.applied.set.clone())
     };
-    plan(root, &now, &files, next)
+    plan(root, now, &files, next)
 }

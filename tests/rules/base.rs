@@ -285,6 +285,23 @@ fn r1_a_base_that_leads_to_a_file_of_ours_is_that_files_base() {
     assert!(!host.exists(POLICY));
 }
 
+/// Only the kernel knows what `..` is in a directory that is a link.
+#[test]
+fn r1_a_base_is_read_through_directories_that_are_links() {
+    let host = Host::with(&[blocking("a.io")]);
+    host.write(
+        "/etc/crio/crio.conf",
+        format!("[crio.image]\nsignature_policy = \"{CRIO_POLICY}\"\n"),
+    );
+    fs::rename(host.at("/etc/crio"), host.at("/srv-crio")).unwrap();
+    host.write(POLICY, OWN_POLICY);
+    host.link("/srv-crio/policy.json", "../containers/other.json");
+    host.write("/containers/other.json", r#"{"default": [{"type": "reject"}]}"#);
+    host.link("/etc/crio", "../srv-crio");
+    host.apply().exits(0);
+    assert_eq!(host.json(CRIO_POLICY)["default"][0]["type"], "reject");
+}
+
 /// Without one of them what is ours would be taken for the host's own, or left where it is.
 #[test]
 fn x3_where_base_or_applied_set_is_lost_nothing_is_changed_and_it_is_named() {
