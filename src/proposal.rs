@@ -205,6 +205,8 @@ impl Proposal {
         let rendered = render::render(meaning, &bases);
         let mut findings: Findings = rendered.findings.into_iter().collect();
         findings.extend(self.host.unreadable_settings());
+        findings.extend(self.host.agents_in_base(root, &base));
+        findings.extend(self.host.unread_drop_in().filter(|_| meaning.search.is_some()));
         self.files = rendered.files;
         let original =
             |path: &Path| (path.to_owned(), base.text(root, &self.host.settings.paths, path));
@@ -248,7 +250,10 @@ impl Proposal {
     /// What an engine would read after the change.
     #[must_use]
     pub fn engine_files(&self, engine: Engine) -> EngineFiles {
-        self.host.engine_files(engine).with(self.files.iter(), |path| self.original(path))
+        let search = &self.host.settings.paths.search_drop_in;
+        let is_read = |path: &Path| !self.host.snapshot.has_linked_drop_ins || path != search;
+        let files = self.files.iter().filter(|(path, _)| is_read(path));
+        self.host.engine_files(engine).with(files, |path| self.original(path))
     }
 
     fn original(&self, path: &Path) -> Content {

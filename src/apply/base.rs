@@ -1,7 +1,7 @@
 //! The base: what the host itself says where the agent writes (rule R1).
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,9 +92,9 @@ impl Base {
         let Some(links) = links.checked_sub(1) else {
             return Content::Unreadable("its links go in a circle".into());
         };
-        let named = without_steps(&path);
-        if self.origins.contains_key(&named) {
-            return self.own(root, &named, links);
+        let path = root.plain(path);
+        if self.origins.contains_key(&path) {
+            return self.own(root, &path, links);
         }
         match root.node(&path) {
             Ok(Some(Node::Link(target))) => self.beyond(root, beside(&path, &target), links),
@@ -109,21 +109,6 @@ const MOST_LINKS: u8 = 40;
 /// Where a link at `path` leads, as the kernel is to read it: a directory on the way may be a link, too.
 fn beside(path: &Path, target: &Path) -> PathBuf {
     path.parent().unwrap_or(path).join(target)
-}
-
-/// A path as we name it, without `.` and `..`.
-fn without_steps(path: &Path) -> PathBuf {
-    let mut whole = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                whole.pop();
-            }
-            Component::CurDir => {}
-            part => whole.push(part),
-        }
-    }
-    whole
 }
 
 /// What stands at a path now, bytes and all.

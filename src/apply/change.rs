@@ -1,6 +1,6 @@
 //! From one applied set to another: which paths and which files of the state must change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use super::base::{Base, Live, Origin, copy_of, origins_file};
@@ -144,6 +144,7 @@ pub(super) fn plan(
     files: &Files,
     mut next: State,
 ) -> Result<Planned, ApplyError> {
+    check_apart(root, files)?;
     let mut planned = Planned::default();
     let mut managed = Vec::new();
     next.base = now.base.clone();
@@ -374,6 +375,21 @@ fn made_dirs(root: &Root, now: &State, managed: &[Edit]) -> Result<BTreeSet<Path
         made.extend(root.way_to(&edit.path)?.1);
     }
     Ok(made)
+}
+
+/// Files that are one by a link of directories can hold one thing alone.
+fn check_apart(root: &Root, files: &Files) -> Result<(), ApplyError> {
+    let mut known = HashMap::new();
+    for (path, ours) in files {
+        let place = path.parent().and_then(|parent| root.identity(parent)).zip(path.file_name());
+        let Some(place) = place else { continue };
+        if let Some((other, theirs)) = known.insert(place, (path, ours))
+            && theirs != ours
+        {
+            return Err(ApplyError::OneFile(other.clone(), path.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Only absolute paths without `..` outside the state can be managed.

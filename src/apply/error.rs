@@ -53,6 +53,9 @@ pub enum ApplyError {
         /// What is wrong with it.
         why: String,
     },
+    /// Two paths lead to one file, by links among their directories, and are to hold different things.
+    #[error("{} and {} are one file, and cannot both be written: remove the link among their directories", .0.display(), .1.display())]
+    OneFile(PathBuf, PathBuf),
     /// State cannot be written down: a path that is not UTF-8, in practice.
     #[error("cannot write {}: {why}", file.display())]
     Unencodable {

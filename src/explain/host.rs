@@ -40,6 +40,20 @@ pub(super) const HOST: &[Entry] = &[
         remedy: "mend or remove the file",
     },
     Entry {
+        name: "LinkedDropIns",
+        weight: "warning",
+        place: "host directory",
+        cause: "registries.conf.d is a symbolic link: the engine does not read the search list in it",
+        remedy: "make it a directory, or mount what it leads to in its place",
+    },
+    Entry {
+        name: "AgentsInBase",
+        weight: "warning",
+        place: "host file",
+        cause: "what counts as the host's own was written by an agent, as where its state was lost, or on another host",
+        remedy: "`revert`, take out of the file what is not the host's own, and apply again",
+    },
+    Entry {
         name: "BaseMirrorsReplaced",
         weight: "info",
         place: "host file",

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::dir::Dir;
@@ -147,6 +147,24 @@ impl Root {
         }
     }
 
+    /// Tells what `path` leads to from everything else, links followed; `None` where nothing can be
+    /// looked at.
+    #[must_use]
+    pub fn identity(&self, path: &Path) -> Option<(u64, u64)> {
+        let fd = self.open_at(path, OFlag::O_PATH).ok()?;
+        fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
+    /// `path` without `.` and `..`; as it is, where that would lead elsewhere, as a directory on the way
+    /// that is a link may have it.
+    #[must_use]
+    pub fn plain(&self, path: PathBuf) -> PathBuf {
+        let plain = without_steps(&path);
+        let directory = |path: &Path| path.parent().and_then(|parent| self.identity(parent));
+        let is_same = directory(&plain).is_some_and(|dir| directory(&path) == Some(dir));
+        if is_same { plain } else { path }
+    }
+
     /// When the file at `path` last changed in any way; `None` where nothing is.
     ///
     /// # Errors
@@ -223,6 +241,20 @@ impl Root {
             .map(|fd| (fd, name))
             .map_err(|errno| HostError::new(action, path, errno))
     }
+}
+
+fn without_steps(path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                whole.pop();
+            }
+            Component::CurDir => {}
+            part => whole.push(part),
+        }
+    }
+    whole
 }
 
 /// The type of a file.

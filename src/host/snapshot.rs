@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub vendor_registries_conf: Content,
     /// Its drop-ins, in the order in which the engine reads them.
     pub drop_ins: Listing,
+    /// Their directory is a symbolic link, into which the engine does not look.
+    pub has_linked_drop_ins: bool,
     /// The drop-ins of further directories, each with its directory.
     pub other_drop_ins: Vec<(PathBuf, Listing)>,
     /// `/etc/containers/policy.json`.
@@ -32,7 +34,8 @@ pub struct Snapshot {
     pub crio_policies: Vec<File>,
     /// `NAMESPACE.json` files that replace CRI-O's policy for a namespace (rule R10).
     pub namespace_policies: Listing,
-    /// The trees of trusted CAs, in the order in which the engine asks them.
+    /// The trees of trusted CAs, in the order in which the engine asks them. What is one directory in
+    /// both is in the one that we write to.
     pub certs: Vec<CertsDir>,
 }
 
@@ -64,10 +67,12 @@ impl Snapshot {
     #[must_use]
     pub fn read(root: &Root, paths: &Paths, engine: Option<&[u8]>) -> Self {
         let mut crio = Crio::read(root, paths);
-        let by_files = crio.signature_policy.clone();
+        let plain = |path: Option<PathBuf>| path.map(|path| root.plain(path));
+        let by_files = plain(crio.signature_policy.clone());
         if let Some(answer) = engine {
             crio.overrule(answer);
         }
+        crio.signature_policy = plain(crio.signature_policy);
         let mut policies: Vec<PathBuf> =
             crio.signature_policy.iter().cloned().chain(by_files).collect();
         policies.dedup();
@@ -80,6 +85,10 @@ impl Snapshot {
             registries_conf: root.content(&paths.registries_conf),
             vendor_registries_conf: root.content(&paths.vendor_registries_conf),
             drop_ins: drop_ins(root, &paths.registries_conf_d),
+            has_linked_drop_ins: matches!(
+                root.node(&paths.registries_conf_d),
+                Ok(Some(Node::Link(_)))
+            ),
             other_drop_ins: paths
                 .other_drop_ins
                 .iter()
@@ -88,10 +97,7 @@ impl Snapshot {
             policy: root.content(&paths.policy),
             vendor_policy: root.content(&paths.vendor_policy),
             namespace_policies: walk(root, policies, false, &is_json),
-            certs: [&paths.masking_certs_d, &paths.certs_d]
-                .into_iter()
-                .map(|dir| CertsDir { path: dir.clone(), hosts: certs(root, dir) })
-                .collect(),
+            certs: certs_dirs(root, paths),
             crio,
             crio_policies,
         }
@@ -102,6 +108,19 @@ impl Snapshot {
 /// `getConfigFiles`): `*.conf`, hidden ones too, not in sub-directories.
 fn drop_ins(root: &Root, dir: &Path) -> Listing {
     walk(root, dir, false, &|name| name.as_encoded_bytes().ends_with(b".conf"))
+}
+
+fn certs_dirs(root: &Root, paths: &Paths) -> Vec<CertsDir> {
+    let dir = |path: &PathBuf| CertsDir { path: path.clone(), hosts: certs(root, path) };
+    let mut masking = dir(&paths.masking_certs_d);
+    if let Ok(hosts) = &mut masking.hosts {
+        let is_ours = |host: &String| {
+            let there = root.identity(&paths.masking_certs_d.join(host));
+            there.is_some() && there == root.identity(&paths.certs_d.join(host))
+        };
+        hosts.retain(|host, _| !is_ours(host));
+    }
+    vec![masking, dir(&paths.certs_d)]
 }
 
 /// The hosts of a `certs.d` tree. Names that are not UTF-8 are no host's.

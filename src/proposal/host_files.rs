@@ -1,6 +1,6 @@
 //! What a host holds before a change, and what its engines make of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Documents, Input};
 use crate::apply::{Applied, Base};
@@ -11,7 +11,7 @@ use crate::model::{Finding, Origin, Severity};
 use crate::plan::View;
 use crate::plan::view::EngineFiles;
 use crate::render::policy::DEFAULT_POLICY;
-use crate::render::{Bases, CertsOnHost};
+use crate::render::{self, Bases, CertsOnHost};
 use crate::settings::Settings;
 
 /// Whose policy is meant where there are two (rule R10).
@@ -135,6 +135,41 @@ impl HostFiles {
             Some("permissive") => ShortNameMode::Permissive,
             _ => ShortNameMode::Enforcing,
         }
+    }
+
+    /// That the search list of the cluster, which is a drop-in, is not read.
+    #[must_use]
+    pub(super) fn unread_drop_in(&self) -> Option<Finding> {
+        let dir = self.settings.paths.registries_conf_d.display();
+        self.snapshot.has_linked_drop_ins.then(|| {
+            Finding::new(
+                Severity::Warning,
+                "LinkedDropIns",
+                Origin::object(dir.to_string()),
+                "it is a symbolic link, into which the engine does not look: the cluster's search list is \
+                 there, but not in force.",
+                "Make it a directory, or mount what it leads to in its place.",
+            )
+        })
+    }
+
+    /// Bases that hold what an agent wrote. Nothing tells that from what is the host's own.
+    pub(super) fn agents_in_base(&self, root: &Root, base: &Base) -> impl Iterator<Item = Finding> {
+        let paths = &self.settings.paths;
+        let holds = |path: &&PathBuf| match base.text(root, paths, path) {
+            Content::Bytes(bytes) => render::is_signed(&bytes),
+            Content::Absent | Content::Unreadable(_) => false,
+        };
+        [&paths.registries_conf, &paths.search_drop_in].into_iter().filter(holds).map(|path| {
+            Finding::new(
+                Severity::Warning,
+                "AgentsInBase",
+                Origin::object(path.display().to_string()),
+                "an agent wrote part of it, but nothing here says which part; all of it counts as the host's \
+                 own, and stays whatever the cluster says.",
+                "Run revert, take out of the file what is not the host's own, and apply again.",
+            )
+        })
     }
 
     /// Settings of CRI-O that cannot be read, so that nobody knows which policy it obeys.

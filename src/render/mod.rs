@@ -115,6 +115,15 @@ fn policy(meaning: &Meaning, base: &File) -> Result<Want, BaseError> {
     })
 }
 
+/// What stands in every file of ours that can hold a comment.
+const SIGNATURE: &[u8] = b"written by image-config-agent.\n";
+
+/// Whether an agent wrote the file, or part of it.
+#[must_use]
+pub fn is_signed(bytes: &[u8]) -> bool {
+    bytes.windows(SIGNATURE.len()).any(|window| window == SIGNATURE)
+}
+
 fn search(list: &[Entry]) -> String {
     let hosts: Vec<String> =
         list.iter().map(|entry| format!("{:?}", entry.scope.as_str())).collect();

@@ -319,3 +319,24 @@ fn x3_where_base_or_applied_set_is_lost_nothing_is_changed_and_it_is_named() {
         assert_eq!(host.own_files(), before, "{lost}");
     }
 }
+
+/// Nothing tells what was the host's own, so it is said, until somebody has sorted it out.
+#[test]
+fn r1_where_all_state_is_lost_what_an_agent_wrote_is_said_to_count_as_the_hosts_own() {
+    let of = json!({"blockedRegistries": ["a.io"], "containerRuntimeSearchRegistries": ["s.io"]});
+    let host = own_host(&[image(of)]);
+    assert_eq!(host.apply().exits(0).names(), Vec::<String>::new());
+    fs::remove_dir_all(host.at("/var/lib/image-config-agent")).unwrap();
+    host.documents(&[image(json!({}))]);
+    let run = host.apply().exits(0);
+    let said = run.findings().into_iter().map(|one| [one["name"].clone(), one["object"].clone()]);
+    let of = |file| [json!("AgentsInBase"), json!(file)];
+    assert_eq!(said.collect::<Vec<_>>(), [of(REGISTRIES), of(SEARCH)]);
+    assert_eq!(host.verdict("a.io/x"), "rejected");
+    host.run(&["revert"]).exits(0);
+    host.write(REGISTRIES, OWN).write(POLICY, OWN_POLICY);
+    fs::remove_file(host.at(SEARCH)).unwrap();
+    host.documents(&[blocking("b.io")]);
+    assert_eq!(host.apply().exits(0).names(), Vec::<String>::new());
+    assert_eq!(host.verdict("a.io/x"), "allowed");
+}

@@ -145,6 +145,57 @@ fn r9_a_directory_that_masks_ours_is_a_warning() {
     assert!(said.contains(&note) && !said.contains("CAs of"), "{said}");
 }
 
+/// One tree under both names, or one directory of a host, masks nothing.
+#[test]
+fn r9_a_directory_that_is_one_under_both_names_masks_nothing() {
+    let documents = trusting(json!({"a.io..5000": CA}));
+    let (whole, one) = (Host::with(&documents), Host::with(&documents));
+    whole.link("/etc/containers/certs.d", "../docker/certs.d");
+    one.mkdir("/etc/containers/certs.d");
+    one.link("/etc/containers/certs.d/a.io:5000", "../../docker/certs.d/a.io:5000");
+    for host in [whole, one] {
+        for _ in 0..2 {
+            assert_eq!(host.apply().exits(0).names(), Vec::<String>::new());
+        }
+        assert_eq!(host.text("/etc/containers/certs.d/a.io:5000/ca.crt"), CA);
+        assert_eq!(
+            host.check("a.io:5000/x")["details"]["cas"],
+            json!(["/etc/docker/certs.d/a.io:5000"])
+        );
+    }
+}
+
+#[test]
+fn r9_hosts_that_share_a_directory_cannot_have_different_cas() {
+    let host = Host::with(&trusting(json!({"a.io": CA, "b.io": OTHER_CA})));
+    host.mkdir("/etc/docker/certs.d/a.io").link("/etc/docker/certs.d/b.io", "a.io");
+    let before = host.own_files();
+    let said = host.apply().exits(1).err;
+    let both = "/etc/docker/certs.d/a.io/ca.crt and /etc/docker/certs.d/b.io/ca.crt are one file";
+    assert!(said.contains(both), "{said}");
+    assert_eq!(host.own_files(), before);
+    host.documents(&trusting(json!({"a.io": CA, "b.io": CA})));
+    host.apply().exits(0);
+    assert!(host.apply().exits(0).changes().is_empty());
+    host.run(&["revert"]).exits(0);
+    assert_eq!(host.own_files(), before);
+}
+
+/// containers/image walks the directory, and a walk does not follow a link that it begins at.
+#[test]
+fn r4_drop_ins_behind_a_link_are_not_read() {
+    let documents = [image_spec(json!({
+        "registrySources": {"containerRuntimeSearchRegistries": ["s.io"]},
+    }))];
+    let host = Host::with(&documents);
+    host.mkdir("/etc/conf").link("/etc/containers/registries.conf.d", "../conf");
+    let directory = "/etc/containers/registries.conf.d";
+    host.apply().exits(0).finds("warning", "LinkedDropIns", directory, "");
+    assert_eq!(host.places("x"), ["docker.io/library/x:latest"]);
+    host.documents(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    assert_eq!(host.apply().exits(0).names(), Vec::<String>::new());
+}
+
 fn with_crio(documents: &[Value]) -> Host {
     let host = Host::with(documents);
     host.write(CRIO_CONF, format!("[crio.image]\nsignature_policy = \"{CRIO_POLICY}\"\n"));
@@ -152,6 +203,28 @@ fn with_crio(documents: &[Value]) -> Host {
     let reject = r#"{"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {"crio-only.io": [{"type": "reject"}]}}}"#;
     host.write(CRIO_POLICY, reject);
     host
+}
+
+#[test]
+fn r10_a_policy_is_known_by_whatever_way_crio_names_it() {
+    for (named, is) in [
+        ("/etc/crio/../containers/policy.json", POLICY),
+        ("/etc/x/../crio/policy.json", CRIO_POLICY),
+    ] {
+        let host = with_crio(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+        host.mkdir("/etc/x");
+        host.write(CRIO_CONF, format!("[crio.image]\nsignature_policy = \"{named}\"\n"));
+        host.apply().exits(0);
+        assert!(host.json(is)["transports"]["docker"]["a.io"].is_array());
+        assert!(host.run(&["check", "a.io/x"]).exits(2).out.contains(is));
+        assert!(host.apply().exits(0).changes().is_empty());
+    }
+    // Where a directory is a link, the step back goes where that leads.
+    let host = with_crio(&[image(json!({"blockedRegistries": ["a.io"]}))]);
+    host.mkdir("/srv/crio/conf").link("/etc/x", "/srv/crio/conf");
+    host.write("/srv/crio/policy.json", r#"{"default": [{"type": "reject"}]}"#);
+    host.write(CRIO_CONF, "[crio.image]\nsignature_policy = \"/etc/x/../policy.json\"\n");
+    assert_eq!(host.verdict("b.io/x"), "rejected");
 }
 
 #[test]

@@ -107,9 +107,10 @@ impl Outbox {
     }
 
     /// Has the next round at `time`, or sooner: but not too soon after the one before, and after
-    /// one that failed not before its wait is over.
+    /// one that failed not before its wait is over. What comes while a round is under way follows it.
     fn tell_by(&mut self, time: Instant, now: Instant) {
-        if self.failures > 0 {
+        let is_backing_off = self.failures > 0 && self.next.is_some();
+        if is_backing_off {
             return;
         }
         let paced = self.last.map_or(now, |last| last + PACE);
@@ -266,6 +267,27 @@ mod tests {
         outbox.order(now);
         outbox.settle(Done::default(), now);
         assert!(outbox.due().unwrap() > now + 200 * SECOND);
+    }
+
+    #[test]
+    fn h13_news_that_comes_while_a_failed_round_is_tried_again_follows_it() {
+        let now = Instant::now();
+        let mut outbox = told(now);
+        outbox.order(now);
+        outbox.settle(failed(), now);
+        let again = outbox.due().unwrap();
+        outbox.order(again);
+        outbox.take(with_slot(), again);
+        outbox.settle(Done::default(), again);
+        assert_eq!(outbox.due(), Some(again + PACE));
+        // Where the second try fails too, its wait is the one that counts.
+        let mut outbox = told(now);
+        outbox.order(now);
+        outbox.settle(failed(), now);
+        outbox.order(again);
+        outbox.take(with_slot(), again);
+        outbox.settle(failed(), again);
+        assert!(outbox.due().unwrap() >= again + backoff(1));
     }
 
     #[test]
