@@ -60,6 +60,7 @@ mod release;
 mod report;
 mod rights;
 mod rollout;
+mod rollout_command;
 mod slots;
 mod source;
 mod steps;

@@ -6,6 +6,7 @@
 mod agent;
 
 mod advice;
+mod back;
 mod base;
 mod check;
 mod commands;
