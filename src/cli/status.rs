@@ -129,7 +129,7 @@ fn text(status: &Report, is_alive: bool, now: Timestamp) -> String {
         line("report", told(report, now));
     }
     if let Some(why) = status.node.as_ref().and_then(|node| node.untold.as_ref()) {
-        line("cluster", format!("is told nothing; {}", printable(why)));
+        line("cluster", format!("is not told all; {}", printable(why)));
     }
     if let Some(waiting) = &status.waiting {
         line("waiting", format!("{}, until {}", printable(&waiting.what), waiting.until));

@@ -167,8 +167,11 @@ pub struct Cluster {
 /// A client, and the files that it was built from.
 struct Built {
     client: Client,
-    files: Vec<(PathBuf, Option<Identity>)>,
+    files: Files,
 }
+
+/// Files, each with what tells whether it is still the same; none where it was not there.
+type Files = Vec<(PathBuf, Option<Identity>)>;
 
 /// What tells whether a file is still the same.
 type Identity = (u64, u64, i64, i64, u64);
@@ -196,10 +199,7 @@ impl Cluster {
         if let Some(client) = self.unchanged() {
             return Ok(client);
         }
-        // Before they are read: what changes in between is then seen the next time.
-        let (config, names) = self.config().await?;
-        let files = names.into_iter().map(|path| (identity(&path), path));
-        let files = files.map(|(identity, path)| (path, identity)).collect();
+        let (config, files) = self.config().await?;
         let client = build(&config)?;
         self.keep(Some(Built { client: client.clone(), files }));
         Ok(client)
@@ -221,15 +221,17 @@ impl Cluster {
         is_same.then(|| built.client.clone())
     }
 
-    /// The settings of a client, and the files that they come from.
-    async fn config(&self) -> Result<(Config, Vec<PathBuf>), ClusterError> {
+    /// The settings of a client, and the files that they come from as they were before they were read:
+    /// what changes in between is then seen the next time.
+    async fn config(&self) -> Result<(Config, Files), ClusterError> {
         let no_access = |error: &dyn Error| ClusterError::NoAccess(causes(error));
         let Some(path) = &self.kubeconfig else {
             let config = Config::incluster().map_err(|error| no_access(&error))?;
             return Ok((config, Vec::new()));
         };
+        let mut files = vec![identified(path.clone())];
         let kubeconfig = Kubeconfig::read_from(path).map_err(|error| no_access(&error))?;
-        let files = files_of(path, &kubeconfig);
+        files.extend(named_in(&kubeconfig).map(identified));
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
         Ok((config.map_err(|error| no_access(&error))?, files))
@@ -255,16 +257,20 @@ fn identity(path: &Path) -> Option<Identity> {
     Some((dev, ino, metadata.mtime(), metadata.mtime_nsec(), len))
 }
 
-/// A kubeconfig and the files that it names.
-fn files_of(path: &Path, kubeconfig: &Kubeconfig) -> Vec<PathBuf> {
+fn identified(path: PathBuf) -> (PathBuf, Option<Identity>) {
+    let identity = identity(&path);
+    (path, identity)
+}
+
+/// The files that a kubeconfig names.
+fn named_in(kubeconfig: &Kubeconfig) -> impl Iterator<Item = PathBuf> {
     let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
     let users = kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref());
     let authorities = clusters.filter_map(|cluster| cluster.certificate_authority.as_ref());
     let identities = users.flat_map(|user| {
         [&user.client_certificate, &user.client_key, &user.token_file].into_iter().flatten()
     });
-    let named = authorities.chain(identities).map(PathBuf::from);
-    std::iter::once(path.to_owned()).chain(named).collect()
+    authorities.chain(identities).map(PathBuf::from)
 }
 
 /// A client that shares one connection among all its watches where the server speaks HTTP/2, as

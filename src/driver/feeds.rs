@@ -159,7 +159,6 @@ impl Of {
         &self,
         store: Store,
         first: Trouble,
-        root: &Root,
         waking: &UnboundedSender<Wake>,
     ) -> Result<From, ApplyError> {
         let kept = match self {
@@ -175,8 +174,7 @@ impl Of {
         match self.clone() {
             Self::Files(_) => Ok(From::Files { reading: first, has_given: false }),
             Self::Kube(options) => {
-                let root = root.path().to_owned();
-                Ok(From::task(first, waking, |out, _| kube::follow(options, root, out)))
+                Ok(From::task(first, waking, |out, _| kube::follow(options, store, kept, out)))
             }
             Self::Endpoint(asked) => {
                 let Asked { endpoint, url, judging } = *asked;
@@ -336,7 +334,7 @@ impl Feed {
                 let silent_for = store.silent_for()?;
                 self.is_noted = silent_for.is_some();
                 let first = Trouble::not_asked().lasting(silent_for.unwrap_or_default());
-                none.insert(self.of.follow(store, first, root, waking)?)
+                none.insert(self.of.follow(store, first, waking)?)
             }
         };
         match (is_from, &self.of) {

@@ -25,7 +25,7 @@ pub(super) struct Published {
     pub unserved: Option<Finding>,
     /// Why not all that matters is watched.
     pub unwatched: Option<Finding>,
-    /// Why the cluster is told nothing at present, if it is not.
+    /// Why the cluster is not told all at present, if it is not.
     pub untold: Option<String>,
     /// The URL that the status goes to, if it goes to one.
     pub reporting: Option<ReportStatus>,

@@ -45,7 +45,7 @@ struct ToCluster {
     task: JoinHandle<()>,
     /// What somebody in the cluster asks to be tried again.
     retry: watch::Receiver<Option<String>>,
-    /// Why it is told nothing at present, if it is not.
+    /// Why it is not told all at present, if it is not.
     trouble: watch::Receiver<Option<String>>,
 }
 

@@ -2,10 +2,9 @@
 //! there before. systemd opens them to the next process (rule H11).
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
+use super::watch::identity_of;
 use crate::host::{HostError, Root};
 use crate::report::RUN_DIR;
 
@@ -16,14 +15,11 @@ pub(super) fn may_be_opened(root: &Root, path: &Path) -> bool {
         && identity(root, path).is_some_and(|identity| remember(root, &identity).unwrap_or(false))
 }
 
-/// What tells the nearest directory that is there from every other. A number is given again to a new
-/// one, so its birth belongs to it.
+/// What tells the nearest directory that is there from every other.
 fn identity(root: &Root, path: &Path) -> Option<String> {
     let directory = path.ancestors().find_map(|path| root.open_dir(path).ok())?;
-    let metadata = File::from(directory).metadata().ok()?;
-    let birth = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let birth = birth.map(|birth| birth.as_nanos()).unwrap_or_default();
-    Some(format!("{}:{}:{birth}", metadata.dev(), metadata.ino()))
+    let (device, number, birth) = identity_of(&File::from(directory).metadata().ok()?);
+    Some(format!("{device}:{number}:{birth}"))
 }
 
 /// Whether `identity` is new; it is no longer, until the host starts anew.

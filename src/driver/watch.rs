@@ -1,10 +1,11 @@
 //! Wake-ups: something that matters has changed. What it was, a look will tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use notify::{
     Config, Error, ErrorKind, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _,
@@ -117,7 +118,7 @@ struct Watch {
     /// None as long as the kernel gives none.
     watcher: Option<RecommendedWatcher>,
     /// Each with what tells whether it is still the same directory.
-    watched: BTreeMap<PathBuf, (u64, u64)>,
+    watched: BTreeMap<PathBuf, Identity>,
 }
 
 impl Watch {
@@ -173,7 +174,17 @@ impl Watch {
     }
 }
 
-fn identified(path: PathBuf) -> Option<(PathBuf, (u64, u64))> {
-    let metadata = path.metadata().ok()?;
-    Some((path, (metadata.dev(), metadata.ino())))
+/// Device, number, and birth in nanoseconds: a new directory may get the number of one that is gone.
+pub(super) type Identity = (u64, u64, u128);
+
+/// What tells a directory from every other.
+pub(super) fn identity_of(metadata: &Metadata) -> Identity {
+    let birth = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let birth = birth.map(|birth| birth.as_nanos()).unwrap_or_default();
+    (metadata.dev(), metadata.ino(), birth)
+}
+
+fn identified(path: PathBuf) -> Option<(PathBuf, Identity)> {
+    let identity = identity_of(&path.metadata().ok()?);
+    Some((path, identity))
 }

@@ -59,7 +59,7 @@ pub(super) struct Watched {
     /// The node's pool, when it was looked at last.
     pool: Mutex<Option<Pool>>,
     /// How many nodes the pool has, and when they were counted.
-    count: Mutex<Option<(Instant, u32)>>,
+    count: Mutex<Option<(Pool, Instant, u32)>>,
 }
 
 impl Node {
@@ -282,11 +282,11 @@ impl Node {
 
     /// How many nodes the pool has, as of some minutes ago.
     async fn count(&self, pool: &Pool) -> Result<u32, NodeError> {
-        let known = *locked(&self.watched.count);
-        if let Some((when, count)) = known
+        if let Some((known, when, count)) = &*locked(&self.watched.count)
+            && known == pool
             && when.elapsed() < COUNT_SERVES
         {
-            return Ok(count);
+            return Ok(*count);
         }
         let control_plane = self.count_of(Some(CONTROL_PLANE)).await?;
         let selected = match &self.settings.pool {
@@ -303,7 +303,7 @@ impl Node {
                 all.saturating_sub(control_plane).saturating_sub(selected)
             }
         };
-        *locked(&self.watched.count) = Some((Instant::now(), count));
+        *locked(&self.watched.count) = Some((pool.clone(), Instant::now(), count));
         Ok(count)
     }
 

@@ -70,7 +70,7 @@ pub struct NodeState {
     pub drain: Drain,
     /// The request to try again that was obeyed last, as its sender named it.
     pub retried: Option<String>,
-    /// Why the cluster is told nothing at present, if it is not.
+    /// Why the cluster is not told all at present, if it is not.
     #[serde(default)]
     pub untold: Option<String>,
 }

@@ -115,10 +115,10 @@ fn d5_the_service_account_of_a_pod_is_found_and_its_token_replaced() {
     agent.until_unauthorized(&proxy);
     assert_eq!(agent.host.verdict("b.io/x:1"), "rejected");
     // What there is to be told while the former token is still good is told, and is no trouble.
-    agent.until("word that the cluster is told nothing", || {
+    agent.until("word that the cluster is not told all", || {
         agent.host.run(&["hold"]).exits(0);
         agent.host.run(&["release"]).exits(0);
-        agent.host.run(&["status"]).out.contains("is told nothing")
+        agent.host.run(&["status"]).out.contains("is not told all")
     });
     assert_eq!(agent.host.run(&["status"]).code, 0);
     token(Duration::from_secs(3600));

@@ -39,13 +39,18 @@ pub struct Reporting {
 
 impl Reporting {
     pub fn start(cluster: &Cluster, node: &str) -> Self {
+        Self::with(cluster, node, None)
+    }
+
+    /// One that begins when this has been said already.
+    fn with(cluster: &Cluster, node: &str, said: Option<Status>) -> Self {
         let user = format!("image-config-agent:{node}");
         let credentials = cluster.certificate(&user, &["image-config-agent:nodes"]);
         let dir = TempDir::new().unwrap();
         let kubeconfig = dir.path().join("kubeconfig");
         std::fs::write(&kubeconfig, cluster.kubeconfig(cluster.port, &credentials)).unwrap();
         let node = node.to_owned();
-        let (statuses, receiver) = watch::channel(None);
+        let (statuses, receiver) = watch::channel(said);
         let (retry_sender, retry) = watch::channel(None);
         let (trouble_sender, trouble) = watch::channel(None);
         let thread = std::thread::spawn(move || {
@@ -386,6 +391,15 @@ fn h13_an_api_server_that_is_away_is_told_all_when_it_is_back() {
     assert!(at.duration_since(went).as_secs() < 2, "{said:?}");
     until("no trouble", || reporting.trouble().is_empty());
     drop((reporting, node));
+}
+
+/// As where new settings of the node replace the reporter, and nothing else changes.
+#[test]
+fn k1_a_reporter_that_takes_over_says_how_things_stand() {
+    let cluster = cluster();
+    let _node = Node::join(&cluster, "n1", &json!({}));
+    let _reporting = Reporting::with(&cluster, "n1", Some(status("a")));
+    until_config(&cluster.admin, "n1", "its status", |object| object["status"].is_object());
 }
 
 #[test]

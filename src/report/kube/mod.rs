@@ -28,6 +28,9 @@ use writer::Writer;
 /// How long one round of requests may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// A watch that lasted for so long did not fail at once.
+const LASTING: Duration = Duration::from_secs(30);
+
 /// How long the last report may take when the agent stops.
 const LAST_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -42,7 +45,7 @@ pub struct Reporter {
     /// Gets the request to try again that somebody wrote into `spec.retry` and that was not obeyed
     /// yet. The driver obeys as it does for `retry`, and then says it in [`super::NodeState::retried`].
     pub retry: watch::Sender<Option<String>>,
-    /// Gets why the cluster is told nothing at present, if it is not.
+    /// Gets why the cluster is not told all at present, if it is not.
     pub trouble: watch::Sender<Option<String>>,
 }
 
@@ -57,6 +60,8 @@ impl Reporter {
         let mut round: Option<Round> = None;
         let (see, mut seen) = mpsc::channel(1);
         let mut following = pin!(follow(self.cluster.clone(), self.node.clone(), see));
+        // It may take over from another one, which was told all of that.
+        self.take(&mut outbox);
         loop {
             let now = Instant::now();
             if outbox.due().is_some_and(|due| due <= now)
@@ -104,7 +109,7 @@ impl Reporter {
     }
 
     fn settle(&self, outbox: &mut Outbox, done: Done) {
-        let trouble = done.error.as_ref().map(ToString::to_string);
+        let trouble = done.error.as_ref().or(done.unposted.as_ref()).map(ToString::to_string);
         if let Some(why) = &trouble {
             tracing::warn!("the cluster could not be told: {why}");
         }
@@ -143,15 +148,18 @@ async fn sleep(until: Option<Instant>) {
 async fn follow(cluster: Arc<Cluster>, node: String, see: mpsc::Sender<Option<NodeImageConfig>>) {
     let mut failures = 0;
     loop {
+        let start = Instant::now();
         if let Ok(client) = cluster.client().await {
             let mut objects = pin!(watch_object(Api::<NodeImageConfig>::all(client), &node));
             while let Some(seen) = objects.next().await {
                 let Ok(object) = seen else { break };
-                failures = 0;
                 if see.send(object).await.is_err() {
                     return;
                 }
             }
+        }
+        if start.elapsed() >= LASTING {
+            failures = 0;
         }
         tokio::time::sleep(jittered(backoff(failures))).await;
         failures = failures.saturating_add(1);

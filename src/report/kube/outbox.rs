@@ -24,6 +24,10 @@ const PACE: Duration = Duration::from_secs(1);
 /// say it.
 const POLITENESS: Duration = Duration::from_secs(5);
 
+/// The longest wait until a status is tried again: the cluster is to know that a node is degraded while
+/// that node still keeps its slot (rule K1).
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// How many Events wait at most; the oldest go first.
 const MOST_EVENTS: usize = 64;
 
@@ -47,8 +51,10 @@ pub struct Done {
     pub object: Option<NodeImageConfig>,
     /// What of the order was not said.
     pub left: Order,
-    /// What went wrong first.
+    /// Why the status was not said.
     pub error: Option<ReportError>,
+    /// Why the Events were not. They are no reason for the status to wait.
+    pub unposted: Option<ReportError>,
 }
 
 /// What is still to be said.
@@ -61,9 +67,13 @@ pub struct Outbox {
     next: Option<Instant>,
     /// What is to be said of the documents waits until then.
     polite_until: Option<Instant>,
+    /// Events wait until then, because the last ones could not be posted.
+    post_from: Option<Instant>,
+    /// How often in a row they could not.
+    unposted: u32,
     /// When the round before ended.
     last: Option<Instant>,
-    /// Rounds that came to nothing, in a row.
+    /// How often in a row the status could not be said.
     failures: u32,
     spec: Spec,
     /// What `spec.retry` asks for.
@@ -143,13 +153,16 @@ impl Outbox {
     /// What a round says that begins now.
     pub fn order(&mut self, now: Instant) -> Order {
         self.next = None;
-        let is_polite = self.polite_until.is_none_or(|until| until <= now);
-        Order {
-            status: self.status.clone(),
-            spec: self.spec.clone(),
-            on_node: std::mem::take(&mut self.on_node),
-            on_image: if is_polite { std::mem::take(&mut self.on_image) } else { Vec::new() },
+        let is_past = |until: Option<Instant>| until.is_none_or(|until| until <= now);
+        let mut order =
+            Order { status: self.status.clone(), spec: self.spec.clone(), ..Order::default() };
+        if is_past(self.post_from) {
+            order.on_node = std::mem::take(&mut self.on_node);
+            if is_past(self.polite_until) {
+                order.on_image = std::mem::take(&mut self.on_image);
+            }
         }
+        order
     }
 
     /// Takes what came of a round.
@@ -163,16 +176,28 @@ impl Outbox {
             self.asked = object.spec.retry.clone();
         }
         self.last = Some(now);
+        match done.unposted {
+            Some(_) if done.error.is_some() => {}
+            Some(_) => {
+                self.post_from = Some(now + jittered(backoff(self.unposted)));
+                self.unposted = self.unposted.saturating_add(1);
+            }
+            None if self.post_from.is_none_or(|from| from <= now) => {
+                (self.post_from, self.unposted) = (None, 0);
+            }
+            None => {}
+        }
         if done.error.is_some() {
-            self.next = Some(now + jittered(backoff(self.failures)));
+            self.next = Some(now + jittered(backoff(self.failures).min(LONGEST)));
             self.failures = self.failures.saturating_add(1);
             return;
         }
         self.failures = 0;
         let heartbeat = now + jittered(HEARTBEAT);
         let news = self.next.map(|next| next.max(now + PACE));
-        let of_image = self.polite_until.filter(|_| !self.on_image.is_empty());
-        self.next = [Some(heartbeat), news, of_image].into_iter().flatten().min();
+        let of_node = self.post_from.filter(|_| !self.on_node.is_empty());
+        let of_image = self.polite_until.max(self.post_from).filter(|_| !self.on_image.is_empty());
+        self.next = [Some(heartbeat), news, of_node, of_image].into_iter().flatten().min();
     }
 }
 
@@ -260,7 +285,7 @@ mod tests {
             outbox.settle(failed(), now);
             outbox.take(if failures % 2 == 0 { with_slot() } else { status() }, now);
             let wait = outbox.due().unwrap().duration_since(now);
-            let expected = backoff(failures);
+            let expected = backoff(failures).min(LONGEST);
             assert!((expected..=expected * 6 / 5).contains(&wait), "{failures}: {wait:?}");
             now += wait;
         }
@@ -288,6 +313,37 @@ mod tests {
         outbox.take(with_slot(), again);
         outbox.settle(failed(), again);
         assert!(outbox.due().unwrap() >= again + backoff(1));
+    }
+
+    /// An API server that takes no Events, as with too many of them, is told the status all the same.
+    #[test]
+    fn k1_events_that_cannot_be_posted_keep_no_status_waiting() {
+        let mut now = Instant::now();
+        let mut outbox = told(now);
+        outbox.take(with_slot(), now);
+        for failures in 0..8 {
+            now = outbox.due().unwrap();
+            let order = outbox.order(now);
+            assert_eq!(order.on_node.len(), if failures == 0 { 1 } else { 2 });
+            let unposted = Some(ReportError::NoKind);
+            outbox.settle(Done { left: order, unposted, ..Done::default() }, now);
+            if failures == 0 {
+                outbox.take(status(), now);
+                assert_eq!(outbox.due(), Some(now + PACE));
+                let order = outbox.order(now + PACE);
+                assert!(order.status.is_some() && order.on_node.is_empty());
+                outbox.settle(Done::default(), now + PACE);
+            }
+            let wait = outbox.due().unwrap().duration_since(now);
+            let (least, most) = (backoff(failures), backoff(failures) * 6 / 5);
+            assert!((least..=most).contains(&wait), "{failures}: {wait:?}");
+        }
+        now = outbox.due().unwrap();
+        outbox.order(now);
+        outbox.settle(Done::default(), now);
+        assert!(outbox.due().unwrap() >= now + HEARTBEAT);
+        outbox.take(with_slot(), now);
+        assert_eq!(outbox.order(now + PACE).on_node.len(), 1, "they are posted at once again");
     }
 
     #[test]

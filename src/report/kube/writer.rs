@@ -41,7 +41,9 @@ impl Writer {
             Err(error) => done.error = Some(error.into()),
             Ok(client) => self.say(&client, &mut order, &mut done, deadline).await,
         }
-        if done.error.as_ref().and_then(ReportError::code) == Some(401) {
+        let is_unauthorized =
+            |error: &Option<ReportError>| error.as_ref().and_then(ReportError::code) == Some(401);
+        if is_unauthorized(&done.error) || is_unauthorized(&done.unposted) {
             self.cluster.renew();
         }
         done.left = order;
@@ -65,9 +67,7 @@ impl Writer {
                 Err(error) => done.error = Some(error),
             }
         }
-        if let Err(error) = requests.post(&mut self.posts, order).await {
-            done.error.get_or_insert(error);
-        }
+        done.unposted = requests.post(&mut self.posts, order).await.err();
     }
 }
 

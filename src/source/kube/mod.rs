@@ -9,7 +9,6 @@ mod object;
 mod seen;
 mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use super::{Reading, Trouble};
 use crate::apply::ApplyError;
 use crate::cluster::Cluster;
 use crate::decode::SourceFile;
-use crate::settings::{Kube, OnMissing, Settings, SourceName};
+use crate::settings::{Kube, OnMissing, Settings};
 use kinds::{Kind, Target};
 use seen::{Given, News, Seen};
 use watch::Watch;
@@ -70,18 +69,13 @@ impl Options {
 }
 
 /// Follows a cluster for ever. What was kept of it before is given at once.
-pub async fn follow(options: Options, root: PathBuf, readings: readings::Sender<Reading>) {
-    let store = Store::open(&root, SourceName::Kube.word());
-    let kept = store.and_then(|store| Ok((store.load()?, store)));
-    let (kept, store) = match kept {
-        Ok((kept, store)) => (kept.map(|kept| Arc::new(kept.documents)), store),
-        Err(error) => {
-            // Nothing is written over what cannot be read (rule H12).
-            let trouble = Some(Trouble::silence("StateUnusable", error.to_string()));
-            readings.send_replace(Reading { trouble, ..Reading::default() });
-            return;
-        }
-    };
+pub async fn follow(
+    options: Options,
+    store: Store,
+    kept: Option<Kept>,
+    readings: readings::Sender<Reading>,
+) {
+    let kept = kept.map(|kept| Arc::new(kept.documents));
     // It may have lasted since before a restart.
     let trouble = Trouble::not_asked().after(readings.borrow().trouble.as_ref());
     let trouble = Some(trouble);

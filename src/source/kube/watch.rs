@@ -43,7 +43,7 @@ pub(super) struct Watch {
     cluster: Arc<Cluster>,
     target: Target,
     news: mpsc::Sender<(Target, News)>,
-    /// How often in a row it has failed.
+    /// How often in a row it has failed. What is listed and then cannot be watched fails, too.
     failures: u32,
     absence: Absence,
     /// Whether it is proven that the cluster does not have the kind.
@@ -81,22 +81,25 @@ impl Watch {
         let api = self.target.api(self.cluster.client().await?);
         let mut events = pin!(watcher(api, self.target.selection()));
         let mut objects = Objects::new();
-        let mut is_listed = false;
+        let mut listed: Option<Instant> = None;
         let mut deadline = Instant::now() + LIST;
         loop {
             let event = match timeout_at(deadline, events.next()).await {
-                Ok(Some(event)) => event.map_err(error_of)?,
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error))) => {
+                    self.forgive(listed);
+                    return Err(error_of(error));
+                }
                 Ok(None) => return Ok(()),
-                Err(_) if is_listed => return Ok(()),
+                Err(_) if listed.is_some() => return Ok(()),
                 Err(_) => return Err(ClusterError::Late(LIST)),
             };
             match event {
                 Event::Init => objects.clear(),
                 Event::InitApply(object) => self.put(&mut objects, object)?,
                 Event::InitDone => {
-                    is_listed = true;
                     deadline = Instant::now() + jittered(RESYNC);
-                    self.failures = 0;
+                    listed = Some(Instant::now());
                     self.absence.interrupt();
                     self.tell(News::Listed(objects.clone())).await;
                 }
@@ -154,20 +157,36 @@ impl Watch {
     async fn await_definition(&mut self, name: &str) -> Result<(), ClusterError> {
         let api = self.definitions().await?;
         let mut events = pin!(watcher(api, selection(Some(name))));
+        let mut listed = None;
         loop {
-            let Some(event) = events.next().await else { return Ok(()) };
-            match event.map_err(error_of)? {
+            let event = match events.next().await {
+                Some(Ok(event)) => event,
+                Some(Err(error)) => {
+                    self.forgive(listed);
+                    return Err(error_of(error));
+                }
+                None => return Ok(()),
+            };
+            match event {
                 Event::InitApply(_) | Event::Apply(_) => {
                     self.absence.interrupt();
                     self.is_gone = false;
                     return Ok(());
                 }
                 Event::InitDone => {
-                    self.failures = 0;
+                    listed = Some(Instant::now());
                     self.tell(News::Listed(Objects::new())).await;
                 }
                 Event::Init | Event::Delete(_) => {}
             }
+        }
+    }
+
+    /// Forgets earlier failures where it went well for long since all was listed: a server that gives
+    /// lists and no watches is not to be asked for lists without a pause.
+    fn forgive(&mut self, listed: Option<Instant>) {
+        if listed.is_some_and(|listed| listed.elapsed() >= LONGEST) {
+            self.failures = 0;
         }
     }
 
