@@ -76,11 +76,12 @@ pub enum Wish {
     /// Nothing yet: the engine would have to be told, and cannot be, or is just starting: whether it
     /// bears the files that there are is to be seen first (rule H6).
     Wait,
-    /// This change; then a restart is owed, or not.
+    /// This change.
     Change {
         /// The change.
         change: Change,
-        /// Whether the engine is to be restarted once it can read its files.
+        /// Whether the engine is to be restarted for it later: where it cannot be told, unless it is stopped until
+        /// the files are in place and so reads them when it starts.
         owes_restart: bool,
     },
 }
@@ -89,18 +90,20 @@ impl Seen {
     /// The change to make next.
     #[must_use]
     pub fn wish(self) -> Wish {
-        let owed = self.owes_restart;
+        let is_told = self.standing.is_told();
         match (&self.target, self.heals) {
             _ if self.is_held => Wish::Nothing,
             (Some(_), _) => match self.asked {
                 Asked::Now(_) if self.standing.is_in_doubt() => Wish::Wait,
-                Asked::Now(tell) => self.change(Kind::Apply, Some(tell), owed),
-                Asked::Nothing => self.change(Kind::Apply, None, owed),
+                Asked::Now(tell) => self.change(Kind::Apply, Some(tell), !is_told),
+                Asked::Nothing => self.change(Kind::Apply, None, false),
                 Asked::Later => self.change(Kind::Apply, None, true),
             },
-            (None, Some(foreign)) => Wish::Change { change: heal(foreign), owes_restart: owed },
-            (None, None) if owed && self.is_readable && self.standing == Standing::Running => {
-                self.change(Kind::Restart, Some(Tell::Restart), owed)
+            (None, Some(foreign)) => Wish::Change { change: heal(foreign), owes_restart: false },
+            (None, None)
+                if self.owes_restart && self.is_readable && self.standing == Standing::Running =>
+            {
+                self.change(Kind::Restart, Some(Tell::Restart), false)
             }
             (None, None) => Wish::Nothing,
         }
@@ -119,6 +122,11 @@ impl Standing {
     /// Whether nobody can tell the engine anything yet.
     fn is_in_doubt(self) -> bool {
         matches!(self, Self::Unreachable | Self::Starting)
+    }
+
+    /// Whether it is told of a change: one that is stopped is told nothing (rule H6).
+    fn is_told(self) -> bool {
+        matches!(self, Self::Running | Self::Failing)
     }
 }
 
@@ -172,7 +180,7 @@ pub fn step(
 ) -> (Change, bool) {
     let (tell, is_owed) = match asked {
         Asked::Nothing => (None, false),
-        Asked::Now(tell) => (Some(tell), standing.is_in_doubt()),
+        Asked::Now(tell) => (Some(tell), !standing.is_told()),
         Asked::Later => (None, true),
     };
     (change(kind, tell, standing, dependents), is_owed)
@@ -200,7 +208,7 @@ impl NodeSeen {
     }
 }
 
-/// A change of an engine that stands so: one that is stopped is told nothing (rule H6).
+/// A change of an engine that stands so.
 #[must_use]
 pub fn change(
     kind: Kind,
@@ -208,8 +216,7 @@ pub fn change(
     standing: Standing,
     dependents: Vec<String>,
 ) -> Change {
-    let is_told = matches!(standing, Standing::Running | Standing::Failing);
     let was_failing = standing == Standing::Failing;
-    let tell = tell.filter(|_| is_told);
+    let tell = tell.filter(|_| standing.is_told());
     Change { kind, target: None, tell, was_failing, dependents, node: None }
 }

@@ -70,6 +70,8 @@ pub(super) struct EngineNotes {
     pub starting_since: Option<Instant>,
     /// Others changed a file while it was told: it has to be told again.
     pub is_told_in_vain: bool,
+    /// Others changed a file that it keeps in memory while something was waited for.
+    pub has_healed: bool,
     /// What the heal that is under way found; none where an earlier process made it.
     pub healed: Option<Since>,
 }

@@ -50,7 +50,10 @@ impl Driver<'_> {
         match self.heal() {
             // Which of the two files it reads nobody knows.
             Ok((_, since)) if is_told => self.notes.is_told_in_vain |= !since.is_empty(),
-            Ok((_, since)) => self.memory.owes_restart |= !since.is_empty(),
+            Ok((_, since)) => {
+                self.notes.has_healed |= !since.is_empty();
+                self.memory.owes_restart |= !since.is_empty();
+            }
             Err(error) => self.fail(error.to_string()),
         }
         self.remember();
@@ -70,8 +73,10 @@ impl Driver<'_> {
         // Whoever is asked may take long to answer, and a crash must not forget what may be owed.
         let was_owed = std::mem::replace(&mut self.memory.owes_restart, true);
         self.remember();
+        self.notes.has_healed = false;
         let unit = self.look_at_engine().await;
-        self.memory.owes_restart = was_owed || self.has_read(Some(&since), unit.as_ref());
+        let has_read = self.notes.has_healed || self.has_read(Some(&since), unit.as_ref());
+        self.memory.owes_restart = was_owed || has_read;
         self.remember();
     }
 

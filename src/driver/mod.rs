@@ -49,7 +49,7 @@ use crate::report::{EngineState, Facts, LastChange, SourceStatus, Waiting};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::waits::backoff;
-use crate::wish::Wish;
+use crate::wish::{Standing, Wish};
 use engine::{EngineNotes, EngineSaid, runtime_of};
 pub use engine::{engine_settings, said_last};
 pub use feeds::Feeds;
@@ -105,6 +105,10 @@ pub struct Driver<'r> {
     is_tidy: bool,
     /// A request to try again that came in the middle of a change.
     deferred_retry: Option<String>,
+    /// Somebody wants another try, of which nothing has come yet.
+    is_retrying: bool,
+    /// Since when the cluster answers, but does not know yet that this node is degraded.
+    unknown_since: Option<Instant>,
     /// Since when the phase is what it is.
     entered: Instant,
     memory: Memory,
@@ -191,6 +195,8 @@ impl<'r> Driver<'r> {
             keeper: None,
             is_tidy: false,
             deferred_retry: None,
+            is_retrying: false,
+            unknown_since: None,
             entered: Instant::now(),
             remembered: memory.clone(),
             memory,
@@ -233,6 +239,7 @@ impl<'r> Driver<'r> {
         self.last = phase.change().map(LastChange::new);
         let (phase, action) = phase.resume(at_target);
         self.memory.phase = phase;
+        let action = self.take_up_slot(action).await;
         self.remember();
         self.perform(action).await;
         if self.is_service {
@@ -256,6 +263,7 @@ impl<'r> Driver<'r> {
 
     /// Looks, and does what is to be done, until nothing is or something must be waited for.
     pub async fn settle(&mut self, asking: Asking) {
+        self.is_retrying |= asking.is_retry;
         // A change may show that another is due: a heal that a restart is. Never without end.
         for _ in 0..4 {
             if !self.memory.phase.is_open() {
@@ -264,8 +272,9 @@ impl<'r> Driver<'r> {
             self.move_place();
             self.waiting = None;
             self.facts.is_put_off = false;
-            let unit = self.look_at_engine().await;
             let is_reached = self.look_at_node_object().await;
+            // Last, because the cluster may take long to answer.
+            let unit = self.look_at_engine().await;
             if asking.is_typed && !is_reached && self.memory.is_of_mco.is_none() {
                 // Whoever types here knows what manages this host.
                 self.facts.observes = None;
@@ -287,20 +296,27 @@ impl<'r> Driver<'r> {
             let node = self.node_seen(asking, is_reached);
             match self.wish(&sight, unit.as_ref(), node) {
                 Wish::Change { change, owes_restart } => {
-                    if !self.is_free_for(&change).await {
-                        break;
+                    if matches!(self.memory.phase, Phase::Awaiting { .. }) {
+                        if change.kind != Kind::Apply {
+                            break;
+                        }
+                        self.end_awaiting().await;
+                        continue;
                     }
-                    self.memory.owes_restart = owes_restart;
+                    let standing = self.standing(unit.as_ref());
                     self.judged = Some(sight.proposal);
-                    if !self.begin(change).await {
+                    self.is_retrying = false;
+                    if !self.begin_owing(change, owes_restart, standing).await {
                         break;
                     }
                 }
-                Wish::Nothing if self.memory.phase.is_pending() => {
-                    self.abandon("nothing is to be changed any more").await;
+                Wish::Nothing => {
+                    self.is_retrying = false;
+                    if self.memory.phase.is_pending() {
+                        self.abandon("nothing is to be changed any more").await;
+                    }
                     break;
                 }
-                Wish::Nothing => break,
                 Wish::Wait => {
                     self.facts.is_put_off = true;
                     break;
@@ -311,16 +327,29 @@ impl<'r> Driver<'r> {
         self.report();
     }
 
-    /// Whether a change may begin now: one of the documents does not wait for a node that does not get
-    /// Ready, because it may be what mends that.
-    async fn is_free_for(&mut self, change: &Change) -> bool {
+    /// What somebody wants does not wait for a node that does not get Ready: it may be what mends that.
+    async fn end_awaiting(&mut self) {
         if matches!(self.memory.phase, Phase::Awaiting { .. }) {
-            if !matches!(change.kind, Kind::Apply | Kind::Rollback | Kind::Revert) {
-                return false;
-            }
             self.abandon("another change is to be made").await;
         }
-        self.memory.phase.is_open()
+    }
+
+    /// Begins a change for which a restart of the engine may be owed. One that was stopped owes none if it
+    /// still is once the files are in place: it reads them when it starts.
+    async fn begin_owing(&mut self, change: Change, owes_restart: bool, was: Standing) -> bool {
+        let was_owed = self.memory.owes_restart;
+        self.memory.owes_restart |= owes_restart;
+        let goes_on = self.begin(change).await;
+        if owes_restart && was == Standing::Silent && (!goes_on || self.is_silent().await) {
+            self.memory.owes_restart = was_owed;
+            self.remember();
+        }
+        goes_on
+    }
+
+    async fn is_silent(&mut self) -> bool {
+        let unit = self.look_at_engine().await;
+        self.standing(unit.as_ref()) == Standing::Silent
     }
 
     fn count_failures(&mut self) {

@@ -9,16 +9,20 @@ use tokio::task::JoinHandle;
 use super::place::Place;
 use super::{Asking, Driver};
 use crate::apply::{Applied, previous_digests};
-use crate::machine::{Change, Ending, Event, Kind, Phase};
+use crate::machine::{Action, Change, Ending, Event, Kind, Phase};
 use crate::node::{Claim, Claimed, Drained, Node, NodeError, Readiness, Sign};
 use crate::report::{Drain, NodeState, Truth};
+use crate::waits::jittered;
 use crate::wish::NodeSeen;
 
 /// How long a stop may take to let the node go; what is left the next start does.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long a slot is kept for the cluster to know that the node is degraded.
+/// How long a slot is kept for the cluster to know that the node is degraded, from when it first answers.
 const KNOWN_WITHIN: Duration = Duration::from_secs(120);
+
+/// How soon a slot is renewed again where that failed: it may take two attempts before it runs out.
+const RENEW_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(60);
@@ -36,9 +40,10 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    fn new(place: Arc<Place>) -> Self {
+    /// Renews it for the first time after so long.
+    fn new(place: Arc<Place>, first: Duration) -> Self {
         let is_lost = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(keep(place, Arc::clone(&is_lost)));
+        let task = tokio::spawn(keep(place, first, Arc::clone(&is_lost)));
         Self { task, is_lost }
     }
 }
@@ -50,14 +55,17 @@ impl Drop for Keeper {
 }
 
 /// An API server that is away for a while loses no slot: nobody else can take it meanwhile.
-async fn keep(place: Arc<Place>, is_lost: Arc<AtomicBool>) {
+async fn keep(place: Arc<Place>, mut wait: Duration, is_lost: Arc<AtomicBool>) {
     loop {
-        tokio::time::sleep(crate::waits::jittered(place.renew_every())).await;
-        match renew(Arc::clone(&place)).await {
-            Ok(true) => {}
+        tokio::time::sleep(jittered(wait)).await;
+        wait = match renew(Arc::clone(&place)).await {
+            Ok(true) => place.renew_every(),
             Ok(false) => return is_lost.store(true, Ordering::Relaxed),
-            Err(error) => tracing::warn!("the slot could not be renewed: {error}"),
-        }
+            Err(error) => {
+                tracing::warn!("the slot could not be renewed: {error}");
+                RENEW_AGAIN
+            }
+        };
     }
 }
 
@@ -100,7 +108,7 @@ impl Driver<'_> {
         Some(NodeSeen {
             drain: self.settings.node.drain,
             drain_deadline: self.settings.node.drain_deadline,
-            obeys_brake: !asking.is_retry,
+            obeys_brake: !self.is_retrying,
         })
     }
 
@@ -262,7 +270,8 @@ impl Driver<'_> {
     pub(super) async fn leave(&mut self) -> Event {
         let is_degraded =
             matches!(self.memory.phase, Phase::Leaving { ending: Ending::RolledBack(_) });
-        let must_be_known = is_degraded && self.is_service && self.entered.elapsed() < KNOWN_WITHIN;
+        let is_in_time = self.unknown_since.is_none_or(|since| since.elapsed() < KNOWN_WITHIN);
+        let must_be_known = is_degraded && self.is_service && is_in_time;
         let Some(place) = self.place.clone() else { return Event::Left };
         let leave = |node: Node| async move {
             let is_there = uncordon(&node).await?;
@@ -272,8 +281,14 @@ impl Driver<'_> {
             node.free().await.map(|()| true)
         };
         match self.ask(place, leave).await {
-            Ok(true) => Event::Left,
-            Ok(false) => self.not_yet("the cluster is to know first that it degraded".to_owned()),
+            Ok(true) => {
+                self.unknown_since = None;
+                Event::Left
+            }
+            Ok(false) => {
+                self.unknown_since.get_or_insert_with(Instant::now);
+                self.not_yet("the cluster is to know first that it degraded".to_owned())
+            }
             Err(error) => self.not_yet(error.to_string()),
         }
     }
@@ -312,11 +327,31 @@ impl Driver<'_> {
 
     /// Keeps the slot while one is held.
     pub(super) fn keep_slot(&mut self) {
+        let first = self.place.as_ref().map(|place| place.renew_every()).unwrap_or_default();
+        self.keep_slot_from(first);
+    }
+
+    fn keep_slot_from(&mut self, first: Duration) {
         match &self.place {
             Some(place) if self.memory.phase.has_slot() => {
-                self.keeper.get_or_insert_with(|| Keeper::new(Arc::clone(place)));
+                self.keeper.get_or_insert_with(|| Keeper::new(Arc::clone(place), first));
             }
             _ => self.keeper = None,
+        }
+    }
+
+    /// Goes on with the slot that an earlier process held: it may have run out meanwhile, and be another
+    /// node's. What comes next, where it is not to be as it was meant.
+    pub(super) async fn take_up_slot(&mut self, action: Action) -> Action {
+        self.keep_slot_from(Duration::ZERO);
+        let event = match action {
+            Action::Cordon | Action::Drain => self.confirm_slot().await,
+            // What has begun is brought to its end.
+            _ => None,
+        };
+        match event {
+            Some(event) => self.step(event),
+            None => action,
         }
     }
 

@@ -99,8 +99,15 @@ impl Driver<'_> {
         }
     }
 
-    /// Tells the engine, and starts what a failed restart left dead.
+    /// Tells the engine. It may have read what others wrote meanwhile.
     async fn tell(&mut self, tell: Tell) -> Event {
+        let event = self.tell_engine(tell).await;
+        self.memory.owes_restart |= std::mem::take(&mut self.notes.is_told_in_vain);
+        event
+    }
+
+    /// Tells the engine, and starts what a failed restart left dead.
+    async fn tell_engine(&mut self, tell: Tell) -> Event {
         let start = Instant::now();
         let Some(runtime) = self.runtime.clone() else { return Event::Told };
         if !self.has_to_hear().await {
@@ -131,6 +138,7 @@ impl Driver<'_> {
                 if let Some(last) = &mut self.last {
                     last.told = Some(tell);
                 }
+                self.memory.owes_restart &= tell != Tell::Restart;
                 self.facts.engine = EngineState::Ready;
                 Event::Told
             }
@@ -182,11 +190,6 @@ impl Driver<'_> {
             | Ending::NotDrained(_)
             | Ending::Abandoned(_) => self.facts.failure = None,
         }
-        let was_restarted = self.last.as_ref().is_some_and(|last| last.told == Some(Tell::Restart));
-        if ending == Ending::Done && was_restarted {
-            self.memory.owes_restart = false;
-        }
-        self.memory.owes_restart |= std::mem::take(&mut self.notes.is_told_in_vain);
         self.facts.ending = Some(ending.clone());
         if let Some(last) = &mut self.last {
             self.vitals.count(|counts| counts.change(last.kind, &ending));

@@ -12,7 +12,7 @@ use crate::plan::{Asked, RuntimeAction};
 use crate::proposal::Engine;
 use crate::render::FileSet;
 use crate::settings::SourceName;
-use crate::wish::step;
+use crate::wish::{Standing, step};
 
 /// Somebody on the host wants it.
 const TYPED: Asking = Asking { accepts_lock_out: false, is_typed: true, is_retry: false };
@@ -79,6 +79,20 @@ impl Driver<'_> {
         self.answer(Request::Retry).await;
     }
 
+    /// Does what came of such a request in the middle of a change, if one did and that has ended.
+    pub(super) async fn retry_deferred(&mut self) -> bool {
+        if !self.memory.phase.is_open() {
+            return false;
+        }
+        match self.deferred_retry.take() {
+            Some(name) => {
+                self.retry_for(name).await;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Goes back: one step, or all the way.
     pub(super) async fn step_back(&mut self, kind: Kind) -> Result<Answer, ApplyError> {
         if self.memory.phase.is_pending() {
@@ -101,22 +115,25 @@ impl Driver<'_> {
             let message = "nothing to do: there is no step to go back".to_owned();
             return Ok(Answer { ok: true, message });
         };
-        let (change, is_owed) = self.change_to(kind, &files).await?;
-        if !self.is_free_for(&change).await {
+        self.end_awaiting().await;
+        if !self.memory.phase.is_open() {
             return Ok(busy());
         }
-        self.memory.owes_restart |= is_owed;
-        self.begin(change).await;
+        let (change, is_owed, standing) = self.change_to(kind, &files).await?;
+        self.begin_owing(change, is_owed, standing).await;
         self.count_failures();
         Ok(self.ending_in_words())
     }
 
-    /// The change to files that come from no documents, and whether a restart is owed afterwards.
+    /// The change to files that come from no documents, whether a restart is owed for it, and how the
+    /// engine stands.
     async fn change_to(
         &mut self,
         kind: Kind,
         files: &FileSet,
-    ) -> Result<(Change, bool), ApplyError> {
+    ) -> Result<(Change, bool, Standing), ApplyError> {
+        let is_reached = self.look_at_node_object().await;
+        // Last, because the cluster may take long to answer.
         let unit = self.look_at_engine().await;
         let base = Base::load(self.root)?;
         let host = self.host();
@@ -136,10 +153,9 @@ impl Driver<'_> {
         let standing = self.standing(unit.as_ref());
         let dependents = unit.map(|unit| unit.dependents).unwrap_or_default();
         let (change, is_owed) = step(kind, asked, standing, dependents);
-        let is_reached = self.look_at_node_object().await;
         let node = self.node_seen(TYPED, is_reached);
         let node = node.and_then(|node| node.steps(&change, standing, cost.drain.needed));
-        Ok((Change { node, ..change }, is_owed))
+        Ok((Change { node, ..change }, is_owed, standing))
     }
 
     /// Makes a file its own base, and builds upon it (rule R1).

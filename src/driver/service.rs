@@ -196,7 +196,9 @@ impl Driver<'_> {
         if times.look <= now {
             // What comes in the middle of a change is looked at when that has ended.
             times.is_missed = !self.memory.phase.is_open();
-            self.settle(super::Asking::default()).await;
+            if !self.retry_deferred().await {
+                self.settle(super::Asking::default()).await;
+            }
             times.looked(self.look_again_in());
         }
     }
@@ -206,9 +208,8 @@ impl Driver<'_> {
         if self.memory.phase != Phase::Idle {
             return;
         }
-        if let Some(name) = self.deferred_retry.take() {
-            self.retry_for(name).await;
-            return;
+        if self.retry_deferred().await {
+            return times.look_within(self.look_again_in());
         }
         if self.goes_on() || std::mem::take(&mut times.is_missed) {
             times.look = Instant::now();

@@ -46,6 +46,7 @@ mod image;
 mod kills;
 mod machine;
 mod manifests;
+mod meanwhile;
 mod node;
 mod nodes;
 mod objects;

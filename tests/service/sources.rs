@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::agent::{Host, image};
 use crate::serving::{Serving, blocking, serving};
 
@@ -91,6 +93,24 @@ fn d5_a_directory_far_above_that_is_renamed_and_made_again_is_noticed() {
     fs::rename(srv.join("a"), srv.join("old")).unwrap();
     version(&srv.join("a/b"), "b.io");
     serving.until_verdict("b.io/x:1", "rejected");
+}
+
+/// The kernel may give the new directory the number of the old one, and has dropped the watch of that.
+#[test]
+fn d5_a_directory_that_is_made_anew_at_once_is_watched() {
+    let serving = serving();
+    rests(&serving);
+    let docs = serving.host.docs();
+    // Before it can see that the old one is gone.
+    serving.signal(Signal::SIGSTOP);
+    fs::remove_dir_all(&docs).unwrap();
+    fs::create_dir(&docs).unwrap();
+    serving.host.document("image.json", blocking("b.io").to_string());
+    serving.signal(Signal::SIGCONT);
+    serving.until_verdict("b.io/x:1", "rejected");
+    rests(&serving);
+    serving.host.document("image.json", blocking("c.io").to_string());
+    serving.until_verdict("c.io/x:1", "rejected");
 }
 
 /// A host whose documents are behind a link to this path, and the directory `srv` beside it.

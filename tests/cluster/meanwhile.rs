@@ -1,0 +1,72 @@
+//! What others do to the engine and its files while a change waits for the cluster.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::agent::Agent;
+use crate::cluster::Credentials;
+use crate::engine::Engine;
+use crate::node::Node;
+use crate::proxy::Proxy;
+use crate::rollout::{Member, edit, image, start};
+use crate::support::Host;
+
+/// The restart that a heal has left owed is not the one that came before it.
+#[test]
+fn h9_what_the_engine_may_have_read_while_its_node_is_waited_for_is_not_forgotten() {
+    let cluster = start();
+    let member = Member::join(&cluster, "n1", "");
+    edit(&cluster, &["one.test"]);
+    member.agent.until_verdict("one.test/app:v1", "rejected");
+    member.agent.converges();
+    member.node.silent(true);
+    edit(&cluster, &["one.test", "two.test"]);
+    member.until_phase("Awaiting");
+    let before = member.engine.restarts();
+    // Nobody knows since when it is gone.
+    let file = "/etc/containers/registries.conf";
+    fs::remove_file(member.agent.host.at(file)).unwrap();
+    member.agent.until("its heal", || member.agent.host.exists(file));
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(member.engine.restarts(), before, "it waits for the end of the change");
+    member.node.silent(false);
+    member.agent.until("the owed restart", || member.engine.restarts() == before + 1);
+    member.agent.converges();
+    member.is_free(&cluster);
+}
+
+/// As at a boot, where the network comes late: the cluster is asked before the engine is looked at.
+#[test]
+fn h6_an_engine_that_starts_while_the_cluster_is_asked_hears_of_the_change() {
+    let cluster = start();
+    let _node = Node::join(&cluster, "n1", &json!({}));
+    let proxy = Proxy::before(cluster.port);
+    let credentials = Credentials::Token(cluster.token("n1"));
+    let kubeconfig = cluster.kubeconfig(proxy.port, &credentials);
+    let host = Host::with(&[image(&["one.test"])]);
+    let engine = Engine::on(&host);
+    engine.stands("inactive");
+    let (at, docs) = (host.at("/etc/image-config-agent/kubeconfig"), host.docs());
+    let settings = format!(
+        "source.order = [\"files\"]\nsource.files = [{docs:?}]\nkube.kubeconfig = {at:?}\n{}",
+        Engine::SETTINGS
+    );
+    let agent = Agent::with_bus(host, "n1", &kubeconfig, &settings, Some(&engine.bus));
+    agent.until_verdict("one.test/app:v1", "rejected");
+    agent.converges();
+    assert_eq!(engine.restarts(), 0, "it is stopped, and stays so");
+    // What its own files have set off is to be over.
+    thread::sleep(Duration::from_secs(4));
+    proxy.freeze();
+    agent.host.documents(&[image(&["two.test"])]);
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(agent.host.verdict("two.test/app:v1"), "allowed");
+    engine.stands("active");
+    proxy.pass();
+    agent.until_verdict("two.test/app:v1", "rejected");
+    agent.until("its restart", || engine.restarts() == 1);
+    agent.converges();
+}
