@@ -278,7 +278,12 @@ impl Proposal {
     /// What the transaction is asked for.
     #[must_use]
     pub fn request(&self) -> Request<'_> {
-        Request { files: &self.files, digests: &self.digests, keep: &self.keep }
+        Request {
+            files: &self.files,
+            digests: &self.digests,
+            keep: &self.keep,
+            is_partial: self.is_behind(),
+        }
     }
 
     /// What would change on disk, path by path.
@@ -322,12 +327,13 @@ impl Proposal {
         findings
     }
 
-    /// That a rollback went away from this configuration, if one did (rules H5, X3).
+    /// That a rollback went away from what the documents say, if one did (rules H5, X3). What of them is
+    /// applied while they are paused is not that (rule K2).
     ///
     /// # Errors
     /// The state cannot be read.
     pub fn held(&self, root: &Root) -> Result<Option<Held>, ApplyError> {
-        let own = &self.digests.without_cas;
+        let own = &self.documents.digests.without_cas;
         Ok(held(root)?.filter(|held| held.digests.without_cas == *own))
     }
 
@@ -346,7 +352,7 @@ impl Proposal {
             let lock_outs = self.lock_outs(root, accepts_lock_out);
             self.findings.extend(lock_outs);
         }
-        if let Some(severity) = of_hold.filter(|_| self.is_applicable()) {
+        if let Some(severity) = of_hold.filter(|_| self.is_applicable() && !self.is_behind()) {
             let held = self.held(root)?;
             self.findings.extend(held.map(|held| held_finding(held, severity)));
         }

@@ -24,7 +24,7 @@ use image_config_agent::render::FileSet;
 fn apply_keeping(host: &Scratch, files: &FileSet, name: &str, keep: &[PathBuf]) -> Outcome {
     let (root, digests) = (host.root(), digests(name));
     let session = Session::open(&root, Duration::ZERO).unwrap();
-    let request = Request { files, digests: &digests, keep };
+    let request = Request { files, digests: &digests, keep, is_partial: false };
     let promised = preview(&root, request).unwrap();
     let outcome = session.apply(request).unwrap();
     assert_eq!(outcome, promised, "a preview says what the apply does");
@@ -38,7 +38,7 @@ fn apply(host: &Scratch, files: &FileSet, name: &str) -> Outcome {
 fn try_apply(host: &Scratch, files: &FileSet) -> Result<Outcome, ApplyError> {
     let root = host.root();
     let session = Session::open(&root, Duration::ZERO)?;
-    session.apply(Request { files, digests: &digests("x"), keep: &[] })
+    session.apply(Request { files, digests: &digests("x"), keep: &[], is_partial: false })
 }
 
 fn held_digests(host: &Scratch) -> Option<Digests> {
@@ -46,7 +46,7 @@ fn held_digests(host: &Scratch) -> Option<Digests> {
 }
 
 fn rollback(host: &Scratch) -> Option<Outcome> {
-    Session::open(&host.root(), Duration::ZERO).unwrap().rollback(None).unwrap()
+    Session::open(&host.root(), Duration::ZERO).unwrap().rollback().unwrap()
 }
 
 fn revert(host: &Scratch) -> Outcome {
@@ -410,7 +410,7 @@ fn h12_damaged_state_is_an_error_and_nothing_changes() {
         fs::write(entry.unwrap().path(), "damaged").unwrap();
     }
     let (root, before) = (host.root(), tree(&host));
-    let error = Session::open(&root, Duration::ZERO).unwrap().rollback(None).unwrap_err();
+    let error = Session::open(&root, Duration::ZERO).unwrap().rollback().unwrap_err();
     assert!(matches!(error, ApplyError::Damaged { .. }), "{error}");
     assert_eq!(tree(&host), before);
 }

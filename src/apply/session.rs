@@ -26,6 +26,8 @@ pub struct Request<'r> {
     pub digests: &'r Digests,
     /// Paths at or below these that `files` does not name stay as applied (rules D4, K2).
     pub keep: &'r [PathBuf],
+    /// It is not all that the documents say, which are paused: what is held stays so (rules K2, X3).
+    pub is_partial: bool,
 }
 
 /// The sole right to change a host, with nothing half-done.
@@ -65,22 +67,39 @@ impl<'r> Session<'r> {
     }
 
     /// Goes back to the set before the last apply that changed files, and holds what was applied
-    /// (rule X3); `why`, if the agent does so by itself (rule H5). `None`: there is nothing to go
-    /// back to.
+    /// (rule X3). `None`: there is nothing to go back to.
     ///
     /// # Errors
     /// As [`Session::apply`].
-    pub fn rollback(&self, why: Option<&str>) -> Result<Option<Outcome>, ApplyError> {
+    pub fn rollback(&self) -> Result<Option<Outcome>, ApplyError> {
         let now = self.state()?;
         let Some(previous) = now.previous.clone() else {
             return Ok(None);
         };
-        let files = stored_files(self.root, &previous)?;
-        let held = now.applied.set.digests.clone();
-        let held = held.map(|digests| Held { digests, why: why.map(str::to_owned) });
-        let mut next = State { held, ..State::default() };
-        next.applied.set = previous;
-        self.execute(plan(self.root, &now, &files, next)?).map(Some)
+        let held = now.applied.set.digests.clone().map(|digests| Held { digests, why: None });
+        self.go_back(&now, previous, State { held, ..State::default() }).map(Some)
+    }
+
+    /// Goes back to `before`, from which the last apply came, because the engine does not take what was
+    /// applied (rule H5); `verdict`: why that is not to be tried again, if that is so.
+    ///
+    /// # Errors
+    /// As [`Session::apply`].
+    pub fn undo(&self, before: &AppliedSet, verdict: Option<&str>) -> Result<(), ApplyError> {
+        let now = self.state()?;
+        let held = now.applied.set.digests.clone().zip(verdict);
+        let held = held.map(|(digests, why)| Held { digests, why: Some(why.to_owned()) });
+        // Where only the documents were others, the step of before is still there.
+        let is_step = before.files != now.applied.set.files;
+        let previous = now.previous.clone().filter(|_| !is_step);
+        let next = State { held, previous, ..State::default() };
+        self.go_back(&now, before.clone(), next).map(drop)
+    }
+
+    fn go_back(&self, now: &State, to: AppliedSet, mut next: State) -> Result<Outcome, ApplyError> {
+        let files = stored_files(self.root, &to)?;
+        next.applied.set = to;
+        self.execute(plan(self.root, now, &files, next)?)
     }
 
     /// Forgets what is held, so that it can be applied again.
@@ -264,7 +283,8 @@ pub fn held(root: &Root) -> Result<Option<Held>, ApplyError> {
 
 fn plan_apply(root: &Root, now: &State, request: Request<'_>) -> Result<Planned, ApplyError> {
     let files = files_of(root, now, request.files, request.keep)?;
-    let mut next = State::default();
+    let held = now.held.clone().filter(|_| request.is_partial);
+    let mut next = State { held, ..State::default() };
     next.applied.set =
         AppliedSet { digests: Some(request.digests.clone()), files: entries(&files) };
     // A step back is a step of files: other documents with the same meaning are none.

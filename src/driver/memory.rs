@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::apply::ApplyError;
 use crate::apply::state::{self, STATE_DIR};
+use crate::apply::{AppliedSet, ApplyError};
 use crate::host::Root;
 use crate::machine::Phase;
 
@@ -14,6 +14,9 @@ use crate::machine::Phase;
 pub struct Memory {
     /// How far the present change is.
     pub phase: Phase,
+    /// What was applied before a change of the documents that the engine is told of: to that it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<AppliedSet>,
     /// Somebody said `hold`: nothing is changed until `release` (rule X3).
     #[serde(default)]
     pub is_held: bool,

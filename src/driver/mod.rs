@@ -105,6 +105,8 @@ pub struct Driver<'r> {
     is_tidy: bool,
     /// A request to try again that came in the middle of a change.
     deferred_retry: Option<String>,
+    /// What is being undone is to be tried again: nobody waited for the engine's verdict.
+    is_cut_short: bool,
     /// Somebody wants another try, of which nothing has come yet.
     is_retrying: bool,
     /// Since when the cluster answers, but does not know yet that this node is degraded.
@@ -195,6 +197,7 @@ impl<'r> Driver<'r> {
             keeper: None,
             is_tidy: false,
             deferred_retry: None,
+            is_cut_short: false,
             is_retrying: false,
             unknown_since: None,
             entered: Instant::now(),
@@ -252,7 +255,10 @@ impl<'r> Driver<'r> {
     fn is_made(&self, change: &Change) -> bool {
         let applied = || Applied::load(self.root).map(|applied| applied.set);
         match change.kind {
-            Kind::Apply => applied().is_ok_and(|set| set.digests == change.target),
+            Kind::Apply => match &self.memory.before {
+                Some(before) => applied().is_ok_and(|set| set != *before),
+                None => applied().is_ok_and(|set| set.digests == change.target),
+            },
             // It takes the step that there was.
             Kind::Rollback => one_step_back(self.root).is_ok_and(|step| step.is_none()),
             Kind::Revert => applied().is_ok_and(|set| set == AppliedSet::default()),
@@ -415,7 +421,7 @@ impl<'r> Driver<'r> {
             );
             self.last = Some(LastChange::new(&change));
         }
-        if let Err(error) = self.save() {
+        if let Err(error) = self.note_before(&change).and_then(|()| self.save()) {
             // What cannot be written down is not begun.
             self.memory.phase = before;
             self.fail(error.to_string());
@@ -423,6 +429,19 @@ impl<'r> Driver<'r> {
         }
         self.perform(action).await;
         self.goes_on()
+    }
+
+    /// Notes what a change is undone to, if it may be.
+    fn note_before(&mut self, change: &Change) -> Result<(), ApplyError> {
+        if is_at(&self.memory.phase, change) {
+            let now = self.memory.phase.change().filter(|now| now.kind == Kind::Apply);
+            let is_told = now.is_some_and(|now| now.tell.is_some());
+            self.memory.before = match is_told {
+                true => Some(Applied::load(self.root)?.set),
+                false => None,
+            };
+        }
+        Ok(())
     }
 
     /// Whether the last change has ended so that another may be due at once; what was abandoned may be

@@ -174,6 +174,7 @@ impl Driver<'_> {
             return;
         }
         self.memory.phase = Phase::Idle;
+        self.memory.before = None;
         self.due = None;
         self.is_tidy = false;
         self.keep_slot();
@@ -389,12 +390,10 @@ impl Driver<'_> {
             return;
         }
         let why = "the agent was to end it before the engine had taken the files".to_owned();
+        self.is_cut_short = true;
         let action = self.step(Event::NotTold { why, is_passing: false });
         self.remember();
         self.perform(action).await;
-        if let Err(error) = self.session.lift_hold() {
-            self.fail(error.to_string());
-        }
     }
 
     fn is_telling_of_new_files(&self) -> bool {

@@ -57,7 +57,7 @@ impl Driver<'_> {
                 self.notes.healed = Some(since);
                 outcome
             }),
-            Some(Kind::Rollback) => self.session.rollback(None).map(Option::unwrap_or_default),
+            Some(Kind::Rollback) => self.session.rollback().map(Option::unwrap_or_default),
             Some(Kind::Revert) => self.session.revert(),
             Some(Kind::Restart) | None => Ok(Outcome::default()),
         };
@@ -81,15 +81,12 @@ impl Driver<'_> {
 
     /// Brings back the files of before; whoever has done so already has nothing to do.
     fn undo(&mut self) -> Event {
-        let Phase::Undoing { change, why, .. } = &self.memory.phase else { return Event::Changed };
-        let applied = Applied::load(self.root).map(|applied| applied.set.digests);
-        let result = match applied {
-            Ok(digests) if digests.is_some() && digests == change.target => {
-                self.session.rollback(Some(why)).map(drop)
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
+        let Phase::Undoing { why, .. } = &self.memory.phase else { return Event::Changed };
+        let Some(before) = &self.memory.before else { return Event::Changed };
+        let result = Applied::load(self.root).and_then(|applied| match applied.set == *before {
+            true => Ok(()),
+            false => self.session.undo(before, (!self.is_cut_short).then_some(why.as_str())),
+        });
         match result {
             Ok(()) => Event::Changed,
             Err(error) => {
@@ -181,6 +178,8 @@ impl Driver<'_> {
         log::ended(&ending);
         self.due = None;
         self.waiting = None;
+        self.memory.before = None;
+        self.is_cut_short = false;
         match &ending {
             Ending::NotChanged(why) => self.facts.failure = Some(why.clone()),
             Ending::Unconfirmed => self.memory.owes_restart = true,

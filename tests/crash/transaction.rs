@@ -81,7 +81,7 @@ impl Action {
         let outcome = match self {
             Self::First => apply(first_set(), "1"),
             Self::Second => apply(second_set(), "2"),
-            Self::Rollback => session.rollback(None).map(Option::unwrap),
+            Self::Rollback => session.rollback().map(Option::unwrap),
             Self::Revert => session.revert(),
             Self::Heal => drift(root).and_then(|drift| {
                 let paths: Vec<_> = drift.into_iter().map(|drift| drift.path).collect();
@@ -396,6 +396,6 @@ pub fn h1_a_label_of_selinux_is_kept() {
     let outcome = session.apply(Request { files: &files, digests: &digests, keep: &[] }).unwrap();
     assert!(outcome.changes.iter().any(|change| change.path == Path::new(REGISTRIES)));
     assert_eq!(of(REGISTRIES).as_deref(), Some(&label[..]));
-    session.rollback(None).unwrap();
+    session.rollback().unwrap();
     assert_eq!(of(REGISTRIES).as_deref(), Some(&label[..]));
 }

@@ -55,3 +55,18 @@ fn k2_a_word_that_is_no_answer_pauses_and_is_said() {
     assert_eq!((code, paused), (0, before));
     assert_eq!(host.on_documents("validate").finding("InvalidPause")["severity"], "warning");
 }
+
+/// What was gone away from is not what is applied meanwhile.
+#[test]
+fn k2_a_pause_and_a_ca_lift_no_hold() {
+    let host = Host::new();
+    applied(&host, &documents("a.io", CA, None));
+    let (_, held, ..) = applied(&host, &documents("b.io", CA, None));
+    host.run(&["rollback"]).exits(0);
+    let (code, paused, ca, _) = applied(&host, &documents("b.io", OTHER_CA, Some("true")));
+    assert_eq!((code, ca.as_str()), (0, OTHER_CA));
+    assert_ne!(paused, held);
+    host.documents(&documents("b.io", OTHER_CA, None));
+    host.apply().exits(1).finds("error", "HeldByRollback", "rollback", "");
+    assert_eq!(host.text(REGISTRIES), paused);
+}

@@ -66,6 +66,24 @@ fn h10_a_stop_while_the_engine_is_told_of_the_old_files() {
     is_undone(&host);
 }
 
+/// Nobody waited for the engine's verdict, so there is none, whatever becomes of the stop.
+#[test]
+fn h10_what_a_stop_has_undone_is_tried_again_even_if_the_agent_is_killed_meanwhile() {
+    let host = running("runtime.restart_seconds = 4");
+    host.behaves("hang-if=b.test slow=3s");
+    host.documents(&blocking("b.test"));
+    host.until("the restart", || host.status()["phase"] == "Telling");
+    host.ok(&["systemctl", "stop", "--no-block", "image-config-agent"]);
+    host.until("the undo", || host.status()["phase"] == "Retelling");
+    host.ok(&["systemctl", "kill", "-s", "KILL", "image-config-agent"]);
+    host.until("its end", || !host.is_active("image-config-agent"));
+    assert!(!host.text(REGISTRIES).contains("b.test"));
+    host.behaves("");
+    host.systemctl("start", "image-config-agent");
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("b.test"));
+}
+
 /// What a reload that nothing confirms has begun, a restart ends.
 #[test]
 fn h10_a_stop_while_a_reload_waits_to_be_confirmed() {

@@ -1,6 +1,8 @@
 //! Verified or undone (rules H5, H6, H10).
 
-use crate::host::{Files, REGISTRIES, blocking, running};
+use serde_json::json;
+
+use crate::host::{Files, REGISTRIES, blocking, image, running};
 
 #[test]
 fn h5_a_configuration_that_breaks_the_engine_is_undone() {
@@ -27,6 +29,29 @@ fn h5_a_configuration_that_breaks_the_engine_is_undone() {
     assert!(host.text(REGISTRIES).contains("evil.test"));
     // … or the documents change.
     host.applies(&blocking("b.test"));
+}
+
+/// Where the change is one of words, and of what others wrote, there is no step of files to go back.
+#[test]
+fn h5_an_undo_goes_back_to_what_was_in_force_and_no_further() {
+    let host = running("");
+    host.applies(&blocking("b.test"));
+    host.systemctl("stop", "image-config-agent");
+    let ours = host.text(REGISTRIES);
+    host.write(REGISTRIES, format!("{ours}\n[[registry]]\nlocation = 'x.test'\nblocked = true\n"));
+    host.systemctl("restart", "crio");
+    host.behaves("fail");
+    let same = json!({"blockedRegistries": ["b.test"], "insecureRegistries": ["q.test/x:v1"]});
+    host.documents(&image(&same));
+    host.systemctl("start", "image-config-agent");
+    host.until_condition("Degraded", "True", "RollbackFailed");
+    host.behaves("");
+    host.until_condition("Degraded", "True", "RolledBack");
+    assert_eq!(host.text(REGISTRIES), ours);
+    // It is held all the same, and a step back is still there.
+    assert_eq!(host.condition("Applied"), ("False".into(), "RolledBack".into()));
+    host.ok(&["image-config-agent", "rollback"]);
+    assert!(host.text(REGISTRIES).contains("a.test"));
 }
 
 #[test]
