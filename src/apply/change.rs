@@ -157,7 +157,13 @@ pub(super) fn plan(
                 planned.keep_base(&mut next.base, path, &live);
                 put_ours(ours)
             }
-            None => planned.release_base(root, &mut next.base, path)?,
+            None => match planned.release_base(root, &mut next.base, path)? {
+                // Others removed its directory, and it with that. All of it is for a revert to bring back.
+                Put::File { .. } | Put::Link(_) if !files.is_empty() && !has_place(root, path)? => {
+                    Put::Nothing
+                }
+                put => put,
+            },
         };
         managed.extend(planned.put(root, now, (path, &live), put, files.contains_key(path)));
     }
@@ -375,6 +381,11 @@ fn made_dirs(root: &Root, now: &State, managed: &[Edit]) -> Result<BTreeSet<Path
         made.extend(root.way_to(&edit.path)?.1);
     }
     Ok(made)
+}
+
+/// Whether the directory of a file is there.
+fn has_place(root: &Root, path: &Path) -> Result<bool, HostError> {
+    path.parent().map_or(Ok(false), |parent| Ok(root.follow(parent)?.is_some()))
 }
 
 /// Files that are one by a link of directories can hold one thing alone.

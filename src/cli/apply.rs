@@ -230,6 +230,9 @@ impl Revert {
         } else {
             output::once(&once)?;
         }
+        if once.answer.ok && once.is_untaken {
+            output::warning(&once.answer.message);
+        }
         Ok(exit(&once))
     }
 }

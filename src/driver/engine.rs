@@ -57,6 +57,10 @@ impl EngineSaid {
     pub fn save(&self, root: &Root) -> Result<(), ApplyError> {
         state::save(root, &Path::new(STATE_DIR).join("engine.json"), self)
     }
+
+    pub fn forget(root: &Root) -> Result<(), ApplyError> {
+        Ok(root.remove(&Path::new(STATE_DIR).join("engine.json")).map(drop)?)
+    }
 }
 
 /// What is known of the engine beside how it stands.
@@ -66,6 +70,8 @@ pub(super) struct EngineNotes {
     pub said: Option<EngineSaid>,
     /// The invocation that did not say it, so that it is logged once.
     pub mute: Option<String>,
+    /// The settings name another engine than before: nobody has told it anything.
+    pub is_another: bool,
     /// Since when it has been seen to start.
     pub starting_since: Option<Instant>,
     /// Others changed a file while it was told: it has to be told again.

@@ -171,7 +171,7 @@ impl Driver<'_> {
     }
 
     /// Whether there is an engine that reads a file at its start and at a reload, and not at every pull.
-    fn is_kept_in_memory(&self, path: &Path) -> bool {
+    pub(super) fn is_kept_in_memory(&self, path: &Path) -> bool {
         let paths = &self.settings.paths;
         let is_kept = path == paths.registries_conf || path.starts_with(&paths.registries_conf_d);
         is_kept && self.runtime.is_some()

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::engine::{ASK_SETTINGS, EngineSaid};
 use super::{Driver, Source};
-use crate::apply::{ApplyError, Drift, drift, is_applied};
-use crate::machine::Ending;
+use crate::apply::{Applied, ApplyError, Drift, drift, is_applied};
+use crate::machine::{Ending, Phase};
 use crate::model::{Finding, Severity};
 use crate::plan::{Asked, Impact};
 use crate::proposal::{Documents, HostFiles, Input, Proposal};
@@ -135,6 +135,7 @@ impl Driver<'_> {
             }
             Ok(None) => {
                 self.facts.engine = EngineState::Absent;
+                self.forget_said();
                 None
             }
             Ok(Some(unit)) => {
@@ -160,6 +161,15 @@ impl Driver<'_> {
         if self.notes.mute.as_ref() != Some(&unit.invocation) {
             tracing::warn!("the engine does not say which settings it runs with: {why}");
             self.notes.mute = Some(unit.invocation.clone());
+        }
+    }
+
+    /// An engine that the host no longer has has no policy that could be ours.
+    fn forget_said(&mut self) {
+        if self.notes.said.take().is_some()
+            && let Err(error) = EngineSaid::forget(self.root)
+        {
+            self.fail(error.to_string());
         }
     }
 
@@ -202,18 +212,38 @@ impl Driver<'_> {
             true => self.notes.starting_since.or_else(|| Some(Instant::now())),
             false => None,
         };
+        if std::mem::take(&mut self.notes.is_another) && self.is_behind_files(unit) {
+            self.memory.owes_restart = true;
+        }
+        let is_undone =
+            matches!(self.memory.phase, Phase::Undoing { .. } | Phase::Retelling { .. });
         self.facts.engine = match self.standing(Some(unit)) {
-            Standing::Silent | Standing::Unreachable => EngineState::Inactive,
             Standing::Starting => EngineState::Starting,
             Standing::Failing => {
                 EngineState::Failing(format!("{} is {}", self.settings.runtime.unit, unit.sub))
             }
-            Standing::Running if self.memory.owes_restart => EngineState::Unconfirmed,
-            Standing::Running => EngineState::Ready,
+            Standing::Silent | Standing::Unreachable if !unit.active.runs() => {
+                EngineState::Inactive
+            }
+            // One that is masked, too: it runs until somebody stops it.
+            _ if is_undone || self.memory.owes_restart => EngineState::Unconfirmed,
+            _ => EngineState::Ready,
         };
         let is_mended = self.facts.engine == EngineState::Ready;
         // It failed before the last change, and after it.
         self.facts.ending.take_if(|ending| is_mended && matches!(ending, Ending::StillFailing(_)));
+    }
+}
+
+impl Driver<'_> {
+    /// Whether a unit that nobody has told so far runs since before files of ours changed that it keeps in
+    /// memory.
+    fn is_behind_files(&self, unit: &Unit) -> bool {
+        let ours = Applied::load(self.root).unwrap_or_default().set.files;
+        let kept = ours.keys().filter(|path| self.is_kept_in_memory(path));
+        let newest = kept.filter_map(|path| self.root.changed(path).ok().flatten()).max();
+        let is_newer = |changed| unit.last_read.is_none_or(|last_read| changed > last_read);
+        unit.active.runs() && newest.is_some_and(is_newer)
     }
 }
 

@@ -151,14 +151,21 @@ impl Driver<'_> {
     }
 
     /// Takes the place that new settings name, unless a change is under way: what it holds is given back
-    /// where it was taken.
-    pub(super) fn move_place(&mut self) {
-        if !self.is_moving || self.memory.phase != Phase::Idle {
+    /// where it was taken. Of one that waits for a slot there is nothing yet.
+    pub(super) async fn move_place(&mut self) {
+        if !self.is_moving {
+            return;
+        }
+        let next = Place::of(&self.settings);
+        let is_another = self.place.as_deref() != next.as_deref();
+        if is_another && matches!(self.memory.phase, Phase::Claiming(_)) {
+            self.abandon("the settings of the node are others now").await;
+        }
+        if self.memory.phase != Phase::Idle {
             return;
         }
         self.is_moving = false;
-        let next = Place::of(&self.settings);
-        if self.place.as_deref() != next.as_deref() {
+        if is_another {
             self.place = next;
             self.is_tidy = false;
         }
@@ -364,7 +371,6 @@ impl Driver<'_> {
     /// Before the agent stops (rule H10): files that the engine has not taken go back, and the node is
     /// let go if nothing on the host has changed yet or all has.
     pub(super) async fn stop(&mut self) {
-        self.is_stopping = true;
         let latest = Instant::now() + STOP_WITHIN;
         self.abandon("the agent is stopping").await;
         self.end_telling().await;

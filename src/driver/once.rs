@@ -15,6 +15,8 @@ use crate::plan::Impact;
 pub struct Once {
     /// Whether all was done, and if not, why.
     pub answer: Answer,
+    /// Whether nothing shows that the engine took the files; the answer says what to do then.
+    pub is_untaken: bool,
     /// What became of the files.
     pub outcome: Outcome,
     /// What is to be said of the documents and the host.
@@ -59,6 +61,9 @@ impl Driver<'_> {
             Ok(_) => {}
             Err(error) => once.answer = Answer { ok: false, message: error.to_string() },
         }
+        if kind == Kind::Revert {
+            self.owe_nothing();
+        }
         once
     }
 
@@ -77,6 +82,7 @@ impl Driver<'_> {
 
     fn report_on(&mut self, once: &mut Once) {
         once.answer = self.ending_in_words();
+        once.is_untaken = self.memory.owes_restart;
         once.outcome = std::mem::take(&mut self.outcome);
         if !once.answer.ok && self.memory.phase == Phase::Idle {
             // What did not go well was undone: nothing of it lasts.

@@ -125,6 +125,15 @@ impl Driver<'_> {
         Ok(self.ending_in_words())
     }
 
+    /// Nothing is ours any more, and no agent stays: that the engine is to be restarted is the caller's to say,
+    /// and no later agent's to do.
+    pub(super) fn owe_nothing(&mut self) {
+        if Applied::load(self.root).is_ok_and(|applied| applied == Applied::default()) {
+            self.memory.owes_restart = false;
+            self.remember();
+        }
+    }
+
     /// The change to files that come from no documents, whether a restart is owed for it, and how the
     /// engine stands.
     async fn change_to(
@@ -248,6 +257,11 @@ impl Driver<'_> {
     /// H3, H7).
     fn untaken(&self) -> String {
         let unit = &self.settings.runtime.unit;
+        if !self.is_service {
+            return format!(
+                "done, but nothing shows that the engine took the files; systemctl restart {unit} makes it"
+            );
+        }
         format!(
             "done, but nothing shows that the engine took the files: the agent restarts it once that can \
              be, unless it is held; systemctl restart {unit} does it, too"

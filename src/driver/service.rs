@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -67,7 +69,9 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
     let (waking, wakes) = mpsc::unbounded_channel();
     let source = service.source(&settings, &waking, None);
     let signals = Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
+    let end = Signals::new().map_err(|error| ServiceError::System("take signals", error))?;
     let mut driver = Driver::open(service.root, settings, source, PATIENCE)?;
+    tokio::spawn(announce_end(end, Arc::clone(&driver.is_stopping)));
     driver.begin_to_serve();
     match driver.recovery() {
         Recovery::Nothing => {}
@@ -108,7 +112,9 @@ async fn serve(service: &Service<'_>) -> Result<(), ServiceError> {
             break;
         }
     }
-    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    if !driver.is_stopping.swap(true, Ordering::Relaxed) {
+        say_end();
+    }
     tracing::info!(phase = driver.memory.phase.name(), "stopping");
     driver.stop().await;
     drop(driver);
@@ -148,6 +154,11 @@ fn reload(
         Ok(settings) => {
             let old = std::mem::replace(&mut driver.source, Source::Nowhere);
             driver.source = service.source(&settings, waking, Some(old));
+            let engine = |settings: &Settings| {
+                let is_managed = settings.manages_engine(driver.root.path());
+                is_managed.then(|| settings.runtime.unit.clone())
+            };
+            driver.notes.is_another |= engine(&settings) != engine(&driver.settings);
             driver.runtime = runtime_of(driver.root, &settings);
             *times = Times::new();
             driver.is_moving = true;
@@ -259,6 +270,20 @@ impl Signals {
             _ = self.user.recv() => Some(Occasion::Look),
         }
     }
+}
+
+/// Says at once that the service is to end, whatever is being done just then: it may take longer than a stop
+/// is given otherwise.
+async fn announce_end(mut signals: Signals, is_stopping: Arc<AtomicBool>) {
+    while signals.next().await.is_some() {}
+    if !is_stopping.swap(true, Ordering::Relaxed) {
+        say_end();
+        beat(true);
+    }
+}
+
+fn say_end() {
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
 /// All that the loop waits for.

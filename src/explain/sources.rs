@@ -219,13 +219,6 @@ pub(super) const KUBE: &[Entry] = &[
         remedy: "look at the disk under /var/lib/image-config-agent",
     },
     Entry {
-        name: "StateUnusable",
-        weight: "error",
-        place: "the cluster",
-        cause: "what was kept of it cannot be read, or is of a newer agent",
-        remedy: "`image-config-agent source reset kube`, or run the newer agent",
-    },
-    Entry {
         name: "NoAccess",
         weight: "error",
         place: "the cluster",

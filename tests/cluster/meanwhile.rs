@@ -4,6 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::agent::Agent;
@@ -36,6 +37,32 @@ fn h9_what_the_engine_may_have_read_while_its_node_is_waited_for_is_not_forgotte
     member.agent.until("the owed restart", || member.engine.restarts() == before + 1);
     member.agent.converges();
     member.is_free(&cluster);
+}
+
+/// Of a change that waits for a slot nothing has happened yet: it waits where the settings say.
+#[test]
+fn k1_new_settings_of_the_node_free_a_change_that_waits_for_a_cluster_that_is_away() {
+    let cluster = start();
+    let _node = Node::join(&cluster, "n1", &json!({}));
+    let proxy = Proxy::before(cluster.port);
+    let credentials = Credentials::Token(cluster.token("n1"));
+    let kubeconfig = cluster.kubeconfig(proxy.port, &credentials);
+    let host = Host::with(&[image(&["one.test"])]);
+    let engine = Engine::on(&host);
+    let (at, docs) = (host.at("/etc/image-config-agent/kubeconfig"), host.docs());
+    let alone =
+        format!("source.order = [\"files\"]\nsource.files = [{docs:?}]\n{}", Engine::SETTINGS);
+    let settings = format!("{alone}kube.kubeconfig = {at:?}\n");
+    let agent = Agent::with_bus(host, "n1", &kubeconfig, &settings, Some(&engine.bus));
+    agent.until_verdict("one.test/app:v1", "rejected");
+    agent.converges();
+    proxy.cut();
+    agent.host.documents(&[image(&["two.test"])]);
+    agent.until("its wait", || agent.status()["phase"] == "Claiming");
+    agent.host.write("/etc/image-config-agent/config.d/10-tests.toml", alone);
+    agent.signal(Signal::SIGHUP);
+    agent.until_verdict("two.test/app:v1", "rejected");
+    agent.converges();
 }
 
 /// As at a boot, where the network comes late: the cluster is asked before the engine is looked at.

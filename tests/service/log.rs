@@ -1,9 +1,9 @@
 //! What the service logs: one line a transition, as grave as it is (rule H11).
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::agent::{Host, POLICY};
+use crate::agent::{Host, POLICY, SEARCH, image};
 use crate::serving::{Serving, blocking, serving};
 
 #[test]
@@ -20,6 +20,22 @@ fn h11_what_goes_wrong_is_one_line_of_the_log_and_so_is_its_end() {
     let ends = serving.logged("Valid True");
     assert!(ends.len() == 1 && ends[0].contains("INFO"), "{}", serving.log());
     assert!(!serving.log().contains("Some("), "values in words: {}", serving.log());
+}
+
+/// It is one failure for as long as it lasts, however often it is tried.
+#[test]
+fn h11_what_goes_wrong_again_and_again_is_one_line_too() {
+    let searching = image(json!({"containerRuntimeSearchRegistries": ["a.io"]}));
+    let host = Host::with(&[searching]);
+    // Nobody knows what to do with what is in a directory.
+    host.write(&format!("{SEARCH}/x"), "");
+    let serving = Serving::on(host, &[]);
+    serving.until("three tries", || serving.logged("a change begins").len() >= 3);
+    let turns = serving.logged("Degraded True");
+    assert_eq!((turns.len(), serving.logged("Degraded False").len()), (1, 0), "{}", serving.log());
+    std::fs::remove_dir_all(serving.host.at(SEARCH)).unwrap();
+    serving.converges();
+    assert_eq!(serving.logged("Degraded False").len(), 1, "{}", serving.log());
 }
 
 #[test]

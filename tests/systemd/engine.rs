@@ -98,6 +98,28 @@ fn h7_an_unconfirmed_reload_of_a_revert_is_said_and_the_engine_left_running() {
     assert_ne!(host.invocation("crio"), crio);
 }
 
+/// As the removal of a package does it. The next agent, without documents, has nothing to restart it for.
+#[test]
+fn h7_an_unconfirmed_reload_of_a_revert_without_a_service_is_said_and_left_to_its_caller() {
+    let files = Files::new();
+    files.settings("runtime.reload_seconds = 2");
+    peer::with_flags(&files, "--log /var/log/crio.log");
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
+    host.converges();
+    let crio = host.invocation("crio");
+    host.systemctl("stop", "image-config-agent");
+    let said = host.run(&["image-config-agent", "revert"]);
+    assert_eq!(said.code, 0);
+    assert!(said.err.contains("systemctl restart crio.service"), "{}{}", said.out, said.err);
+    host.ok(&["rm", "/etc/image-config-agent/cluster.d/image.json"]);
+    host.systemctl("start", "image-config-agent");
+    host.until_condition("Valid", "False", "NoDocuments");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(host.invocation("crio"), crio, "{}", host.journal());
+}
+
 #[test]
 fn h7_where_the_log_settings_hide_the_marker_it_is_restarted() {
     for hiding in ["log_level = 'warn'", "log_filter = 'no line says this'"] {
@@ -199,6 +221,57 @@ fn h6_an_engine_that_does_not_run_is_left_so() {
         assert_eq!(host.condition("RuntimeReady"), ("True".into(), "Inactive".into()));
         assert!(host.text(REGISTRIES).contains("b.test"));
     }
+}
+
+/// It obeys what it has read until somebody restarts it, and no masked unit can be told anything.
+#[test]
+fn h6_an_engine_that_is_masked_while_it_runs_owes_a_restart_until_it_can_be_had() {
+    let host = running("");
+    let crio = host.invocation("crio");
+    host.ok(&["sh", "-c", "mv /etc/systemd/system/crio.service /usr/lib/systemd/system/ && ln -s /dev/null /etc/systemd/system/crio.service && systemctl daemon-reload"]);
+    host.documents(&blocking("b.test"));
+    host.until_condition("RuntimeReady", "Unknown", "Unconfirmed");
+    assert!(host.text(REGISTRIES).contains("b.test"));
+    assert_eq!((host.invocation("crio"), host.is_active("crio")), (crio.clone(), true));
+    host.ok(&["sh", "-c", "rm /etc/systemd/system/crio.service && systemctl daemon-reload"]);
+    host.ok(&["image-config-agent", "apply"]);
+    host.converges();
+    assert_ne!(host.invocation("crio"), crio);
+}
+
+/// It was under way, and is told to nobody, under the name that the settings have for it at first.
+#[test]
+fn h6_an_engine_that_new_settings_name_is_told_what_it_has_missed() {
+    let host = running("runtime.unit = 'other.service'");
+    let crio = host.invocation("crio");
+    host.applies(&blocking("b.test"));
+    assert_eq!(host.condition("RuntimeReady"), ("True".into(), "NoEngine".into()));
+    host.write("/etc/image-config-agent/config.d/20-test.toml", "");
+    host.ok(&["systemctl", "reload", "image-config-agent"]);
+    host.until("the restart", || host.invocation("crio") != crio);
+    host.converges();
+    let told = host.invocation("crio");
+    host.write("/etc/image-config-agent/config.d/20-test.toml", "drift = 'report'\n");
+    host.ok(&["systemctl", "reload", "image-config-agent"]);
+    host.applies(&blocking("b.test"));
+    assert_eq!(host.invocation("crio"), told);
+}
+
+/// Nothing is brought back to a place that went with the engine.
+#[test]
+fn h6_an_engine_that_is_purged_with_its_directory_keeps_nothing_from_being_applied() {
+    let files = Files::new();
+    files.write("/etc/crio/own.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#);
+    peer::with_flags(&files, "--signature-policy /etc/crio/own.json");
+    let host = files.boot();
+    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
+    host.applies(&blocking("b.test"));
+    assert!(host.text("/etc/crio/own.json").contains("b.test"), "{}", host.journal());
+    host.ok(&["sh", "-c", "systemctl stop kubelet crio; rm -rf /etc/crio /etc/systemd/system/crio.service* /etc/systemd/system/kubelet.service && systemctl daemon-reload"]);
+    host.applies(&blocking("c.test"));
+    assert!(host.text(POLICY).contains("c.test"), "{}", host.journal());
+    assert_ne!(host.run(&["test", "-e", "/etc/crio"]).code, 0);
+    host.ok(&["image-config-agent", "revert"]);
 }
 
 #[test]

@@ -51,6 +51,8 @@ impl Files {
         let agent = Path::new(env!("CARGO_BIN_EXE_image-config-agent"));
         files.program("/usr/bin/image-config-agent", agent);
         files.unit("systemd/image-config-agent.service");
+        let directories = include_str!("../../packaging/tmpfiles.d/image-config-agent.conf");
+        files.write("/usr/lib/tmpfiles.d/image-config-agent.conf", directories);
         files.write("/etc/image-config-agent/config.d/10-tests.toml", "source.quiet_seconds = 1\n");
         for dir in [
             "/etc/containers/registries.conf.d",

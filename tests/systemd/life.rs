@@ -86,6 +86,17 @@ fn h11_a_directory_that_is_made_again_is_written_by_the_next_process() {
     assert_eq!(host.property("image-config-agent", "NRestarts"), "1", "{}", host.journal());
 }
 
+/// The unit makes what the package makes before it begins, outside its own bounds.
+#[test]
+fn h11_a_directory_that_is_removed_is_made_again_and_written() {
+    let host = running("");
+    host.ok(&["rm", "-rf", "/etc/containers"]);
+    host.until("the files", || host.run(&["test", "-e", POLICY]).code == 0);
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("a.test"));
+    host.applies(&blocking("b.test"));
+}
+
 #[test]
 fn h11_an_engine_that_is_installed_later_has_its_policy_written_too() {
     let host = running("");
@@ -101,8 +112,6 @@ fn h11_an_engine_that_is_installed_later_has_its_policy_written_too() {
 #[test]
 fn h11_directories_of_others_keep_their_modes_and_owners() {
     let files = Files::new();
-    let own = include_str!("../../packaging/tmpfiles.d/image-config-agent.conf");
-    files.write("/usr/lib/tmpfiles.d/image-config-agent.conf", own);
     let host = files.boot();
     host.ok(&["sh", "-c", "chmod 710 /etc/docker; chmod 750 /etc/docker/certs.d"]);
     host.ok(&["chown", "1000:1000", "/etc/docker/certs.d"]);

@@ -66,6 +66,23 @@ fn h10_a_stop_while_the_engine_is_told_of_the_old_files() {
     is_undone(&host);
 }
 
+/// More than the unit grants is asked for as soon as the stop is, not when the engine has answered.
+#[test]
+fn h10_a_stop_is_given_the_time_that_it_needs() {
+    let files = Files::new();
+    files.settings("runtime.restart_seconds = 8");
+    let limit = "[Service]\nTimeoutStopSec=3\n";
+    files.write("/etc/systemd/system/image-config-agent.service.d/limit.conf", limit);
+    let host = files.boot();
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "kubelet", "image-config-agent"]);
+    host.converges();
+    host.behaves("hang-if=b.test");
+    host.documents(&blocking("b.test"));
+    stop_in(&host, "Telling");
+    assert!(host.text(REGISTRIES).contains("a.test") && host.is_active("crio"));
+}
+
 /// Nobody waited for the engine's verdict, so there is none, whatever becomes of the stop.
 #[test]
 fn h10_what_a_stop_has_undone_is_tried_again_even_if_the_agent_is_killed_meanwhile() {
