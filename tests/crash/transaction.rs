@@ -76,7 +76,12 @@ impl Action {
             Err(error) => return code(error),
         };
         let apply = |files, name| {
-            session.apply(Request { files: &files, digests: &digests(name), keep: &[] })
+            session.apply(Request {
+                files: &files,
+                digests: &digests(name),
+                keep: &[],
+                is_partial: false,
+            })
         };
         let outcome = match self {
             Self::First => apply(first_set(), "1"),
@@ -376,7 +381,9 @@ pub fn h11_a_foreign_owner_is_a_warning_and_taken_from() {
     let host = Action::Second.before();
     std::os::unix::fs::chown(host.at(CA_A), Some(1234), Some(1234)).expect("this suite needs root");
     let (root, digests, files) = (host.root(), digests("1"), first_set());
-    let outcome = preview(&root, Request { files: &files, digests: &digests, keep: &[] }).unwrap();
+    let outcome =
+        preview(&root, Request { files: &files, digests: &digests, keep: &[], is_partial: false })
+            .unwrap();
     let [change] = outcome.changes.as_slice() else { panic!("{:?}", outcome.changes) };
     assert_eq!(change.path.to_str().unwrap(), CA_A);
     let [Warning::ForeignOwner { path, owner }] = outcome.warnings.as_slice() else {
@@ -393,7 +400,9 @@ pub fn h1_a_label_of_selinux_is_kept() {
     xattr::set(host.at(REGISTRIES), "security.selinux", label).expect("this suite needs root");
     let (root, digests, files) = (host.root(), digests("2"), second_set());
     let mut session = Session::open(&root, Duration::ZERO).unwrap();
-    let outcome = session.apply(Request { files: &files, digests: &digests, keep: &[] }).unwrap();
+    let outcome = session
+        .apply(Request { files: &files, digests: &digests, keep: &[], is_partial: false })
+        .unwrap();
     assert!(outcome.changes.iter().any(|change| change.path == Path::new(REGISTRIES)));
     assert_eq!(of(REGISTRIES).as_deref(), Some(&label[..]));
     session.rollback().unwrap();
