@@ -64,7 +64,8 @@ pub struct Change {
     pub tell: Option<Tell>,
     /// The engine was failing beforehand: its failing is no reason to undo (rule H6).
     pub was_failing: bool,
-    /// Units that were active and need the engine's: a failed restart leaves them dead (rule H5).
+    /// Units that need the engine's and were active, or about to be: a failed restart leaves them dead
+    /// (rule H5).
     pub dependents: Vec<String>,
     /// What it asks of the cluster's node that this host is; none where it disturbs nobody, or where
     /// the host is no node (rule H4).
@@ -158,6 +159,13 @@ pub enum Event {
         /// Whether that may be over by itself soon: a deadline, the bus away.
         is_passing: bool,
     },
+    /// The engine has taken the files, but a unit that needs it does not start (rule H5).
+    NotStarted {
+        /// Why.
+        why: String,
+        /// Whether that may be over by itself soon.
+        is_passing: bool,
+    },
     /// The slot is ours.
     Claimed,
     /// The node takes no new pods.
@@ -221,7 +229,8 @@ pub enum Ending {
     Done,
     /// Nothing changed.
     NotChanged(String),
-    /// The files are in place; the engine was failing before and still is (rule H6).
+    /// The files are in place; the engine was failing before and still is (rule H6), or a unit that needs
+    /// it does not start, which no other files would mend (rule H5).
     StillFailing(String),
     /// The files are in place; whether the engine took them will show after a restart (rule H7).
     Unconfirmed,

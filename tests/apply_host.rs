@@ -10,7 +10,8 @@ use std::path::Path;
 use apply_support::Scratch;
 use image_config_agent::apply::Base;
 use image_config_agent::host::{
-    Cause, Content, HostCerts, HostError, Listing, Node, Paths, Root, Snapshot, root::SIZE_LIMIT,
+    Cause, Content, HostCerts, HostError, Listing, Node, Owner, Paths, Root, Snapshot,
+    root::SIZE_LIMIT,
 };
 use tempfile::TempDir;
 
@@ -90,6 +91,9 @@ fn h11_an_error_of_the_host_says_what_to_do() {
     }
     let read = HostError::new("read", Path::new("/etc/x"), Errno::EACCES).to_string();
     assert!(read.contains("run as root") && !read.contains("ReadWritePaths="), "{read}");
+    let another = Cause::OfAnother(Owner { uid: 1000, gid: 1000 });
+    let given = HostError::new("write", Path::new("/etc/x"), another).to_string();
+    assert!(given.contains("user 1000") && given.contains("CAP_CHOWN"), "{given}");
     assert!(text(Errno::ENOSPC).contains("free some"));
     assert!(text(Errno::ENOSYS).contains("Linux 5.6"));
 }

@@ -24,6 +24,7 @@ fn changes() -> Vec<Change> {
 
 fn events() -> Vec<Event> {
     let failing = |is_passing| Event::NotTold { why: "why".into(), is_passing };
+    let alone = |is_passing| Event::NotStarted { why: "kubelet.service".into(), is_passing };
     let mut events = vec![
         Event::Changed,
         Event::NotChanged("disk".into()),
@@ -31,6 +32,8 @@ fn events() -> Vec<Event> {
         Event::Unconfirmed,
         failing(false),
         failing(true),
+        alone(false),
+        alone(true),
         Event::Due,
     ];
     events.extend(changes().into_iter().map(Event::Begin));
@@ -126,6 +129,34 @@ fn h5_a_passing_reason_gets_three_tries_another_none() {
     };
     assert_eq!(tries_until_undo(false), 1);
     assert_eq!(tries_until_undo(true), 3);
+}
+
+/// An engine that obeys is no help to what needs it when it is restarted once more.
+#[test]
+fn h5_the_engine_is_not_told_over_and_over_for_what_needs_it() {
+    let alone = |is_passing| Event::NotStarted { why: "kubelet.service".into(), is_passing };
+    let lasting = steps(5).into_iter().filter(|step| step.event == Some(alone(false)));
+    for step in lasting.filter(|step| is_told(&step.from)) {
+        let why = match (&step.from, &step.action) {
+            (Phase::Telling { .. }, Action::Undo) => continue,
+            (Phase::Telling { .. }, Action::Finish(Ending::StillFailing(why)))
+            | (Phase::Retelling { .. }, Action::Finish(Ending::RolledBack(why))) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(why.contains("kubelet.service"), "{why}");
+    }
+    for start in steps(0).into_iter().map(|step| step.from).filter(is_told) {
+        let (mut phase, mut told) = (start, 0);
+        while is_told(&phase) {
+            told += 1;
+            phase = phase.step(Event::Due).0.step(alone(true)).0;
+        }
+        assert!(told <= 3, "{phase:?}");
+    }
+}
+
+fn is_told(phase: &Phase) -> bool {
+    matches!(phase, Phase::Telling { .. } | Phase::Retelling { .. })
 }
 
 #[test]

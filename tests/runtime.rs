@@ -244,6 +244,20 @@ async fn h5_dependents_are_started_where_they_do_not_run() {
     assert_eq!(host.runtime().start(&units[3..]).await, Ok(()));
 }
 
+/// Dead before the restart as after it, as a kubelet that no cluster has let in yet: that is no fault of
+/// the files.
+#[tokio::test]
+async fn h5_a_dependent_that_dies_over_and_over_is_left_to_systemd() {
+    let host = Host::new();
+    let looping = Fake { active: "activating", sub: "auto-restart", ..running() };
+    let dies = Job::Ends("failed", "activating", true);
+    host.unit("dead.service", Fake { active: "inactive", job: dies, ..looping.clone() });
+    host.unit("looping.service", looping);
+    let units = ["dead", "looping"].map(|name| format!("{name}.service"));
+    assert_eq!(host.runtime().start(&units).await, Ok(()));
+    assert_eq!(host.told(), ["reset dead.service", "start dead.service"]);
+}
+
 #[tokio::test]
 async fn r10_the_settings_of_the_engine() {
     let host = Host::without_socket();

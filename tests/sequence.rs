@@ -100,6 +100,7 @@ fn outcomes(doing: Doing, world: World) -> Vec<(Event, World)> {
     let not_yet = |after| Event::NotYet { why: "why".into(), after };
     let soon = (not_yet(Duration::ZERO), world);
     let not_told = |is_passing| Event::NotTold { why: "why".into(), is_passing };
+    let not_started = |is_passing| Event::NotStarted { why: "why".into(), is_passing };
     match doing {
         Doing::Claim => vec![(Event::Claimed, World { slot: true, ..world }), soon],
         Doing::Cordon => {
@@ -118,9 +119,16 @@ fn outcomes(doing: Doing, world: World) -> Vec<(Event, World)> {
             (Event::Changed, World { is_new: false, ..world }),
             (Event::NotChanged("disk".into()), world),
         ],
-        Doing::Tell => [Event::Told, Event::Unconfirmed, not_told(true), not_told(false)]
-            .map(|event| (event, world))
-            .into(),
+        Doing::Tell => [
+            Event::Told,
+            Event::Unconfirmed,
+            not_told(true),
+            not_told(false),
+            not_started(true),
+            not_started(false),
+        ]
+        .map(|event| (event, world))
+        .into(),
         Doing::Look { has_sign: false } => vec![(Event::Seen(sign()), world), soon],
         Doing::Look { has_sign: true } => vec![(Event::Ready, world), soon],
         Doing::Leave => vec![

@@ -18,6 +18,8 @@ pub fn begin(settings: &Settings) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&settings.log_filter)?)
         .with_writer(std::io::stderr)
+        // A line that cannot be written is lost: the word of it would go the same way, and panic there.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(is_terminal);
     match settings.log_format.unwrap_or(by_default) {

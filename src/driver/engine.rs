@@ -21,13 +21,16 @@ use crate::waits::{backoff, jittered};
 /// How long an engine may take to say which settings it runs with.
 pub(super) const ASK_SETTINGS: Duration = Duration::from_secs(5);
 
+/// What an engine that was told makes of the files, and whether what needs it runs.
+pub(super) type Told = (Confirmation, Result<(), RuntimeError>);
+
 /// Tells the engine, and starts what a failed restart left dead (rule H5). None where there is nobody
 /// to be told any more: whoever stopped, masked or removed it meanwhile wants no engine (rule H6).
 pub(super) async fn tell_and_start(
     runtime: Arc<Runtime>,
     tell: Tell,
     dependents: Vec<String>,
-) -> Result<Option<Confirmation>, RuntimeError> {
+) -> Result<Option<Told>, RuntimeError> {
     let Some(unit) = runtime.unit().await? else { return Ok(None) };
     let is_masked = unit.load == Load::Masked && !unit.active.runs();
     if unit.active == ActiveState::Inactive || is_masked {
@@ -35,8 +38,11 @@ pub(super) async fn tell_and_start(
     }
     let told = runtime.tell(tell, &unit).await?;
     // Only now: each of them would start a failing engine once more.
-    runtime.start(&dependents).await?;
-    Ok(Some(told))
+    let started = runtime.start(&dependents).await;
+    if let Err(error) = &started {
+        tracing::warn!("the engine runs, but what needs it does not start: {error}");
+    }
+    Ok(Some((told, started)))
 }
 
 /// What the engine said last of the settings it runs with (rule R10). It is kept, because a policy that

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::control;
 use super::vitals::Onlooker;
-use crate::host::Root;
+use crate::host::{Node, Root};
 use crate::model::finding::{Finding, Origin, Severity};
 use crate::report::metrics::MEDIA_TYPE;
 use crate::settings::Listen;
@@ -45,15 +45,17 @@ const HEADER_BYTES: usize = 16 * 1024;
 pub(super) struct Served(Option<(Listen, JoinHandle<()>)>);
 
 impl Served {
-    /// Serves at the address that the settings name, and no longer at another. Where that cannot be done it is
-    /// said, and tried again with the next call: a node without metrics is no reason to do nothing.
+    /// Serves at the address that the settings name, and no longer at another; anew where somebody has
+    /// removed the socket. Where that cannot be done it is said, and tried again with the next call: a node
+    /// without metrics is no reason to do nothing.
     pub(super) async fn follow(
         &mut self,
         root: &Root,
         listen: Option<&Listen>,
         onlooker: impl FnOnce() -> Onlooker,
     ) -> Option<Finding> {
-        if self.0.as_ref().map(|(listen, _)| listen) == listen {
+        let served = self.0.as_ref().map(|(listen, _)| listen);
+        if served == listen && !served.is_some_and(|listen| is_removed(root, listen)) {
             return None;
         }
         if let Some((_, task)) = self.0.take() {
@@ -71,6 +73,14 @@ impl Served {
             }
             Err(error) => Some(unavailable(listen, &error)),
         }
+    }
+}
+
+/// Whether the socket that is listened at stands there no more.
+fn is_removed(root: &Root, listen: &Listen) -> bool {
+    match listen {
+        Listen::Tcp(_) => false,
+        Listen::Unix(path) => !matches!(root.node(path), Ok(Some(Node::Other))),
     }
 }
 

@@ -131,15 +131,20 @@ impl Driver<'_> {
                 self.facts.engine = EngineState::Inactive;
                 Event::Told
             }
-            Ok(Some(Confirmation::Confirmed)) => {
+            Ok(Some((Confirmation::Confirmed, started))) => {
                 if let Some(last) = &mut self.last {
                     last.told = Some(tell);
                 }
                 self.memory.owes_restart &= tell != Tell::Restart;
                 self.facts.engine = EngineState::Ready;
-                Event::Told
+                match started {
+                    Ok(()) => Event::Told,
+                    Err(error) => {
+                        Event::NotStarted { why: error.to_string(), is_passing: error.is_passing() }
+                    }
+                }
             }
-            Ok(Some(Confirmation::Unconfirmed(why))) => {
+            Ok(Some((Confirmation::Unconfirmed(why), _))) => {
                 tracing::warn!("nobody knows whether the engine took the files: {why}");
                 self.facts.engine = EngineState::Unconfirmed;
                 Event::Unconfirmed

@@ -175,7 +175,13 @@ impl Driver<'_> {
         let bytes = adopted(self.root, &self.settings.paths, file)?;
         self.session.replace_base(file, bytes)?;
         self.settle(Asking::default()).await;
-        let message = format!("adopted {}; what is applied builds upon it", file.display());
+        let file = file.display();
+        let message = match self.outcome_in_words() {
+            Answer { ok: true, .. } => format!("adopted {file}; what is applied builds upon it"),
+            Answer { message: why, .. } => {
+                format!("adopted {file}; what builds upon it is not applied yet: {why}")
+            }
+        };
         Ok(Answer { ok: true, message })
     }
 

@@ -118,7 +118,7 @@ pub(super) const APPLIED: &[Entry] = &[
         weight: "False",
         place: "Applied",
         cause: "the change has to be told to the engine, which is just starting, or systemd cannot be asked",
-        remedy: "wait; condition `RuntimeReady` says which it is",
+        remedy: "wait; the message says which it is; on a host without systemd, or whose engine is to be told nothing, set `runtime.manager = \"none\"`",
     },
     Entry {
         name: "ChangedByOthers",
@@ -269,8 +269,8 @@ pub(super) const DEGRADED: &[Entry] = &[
         name: "EngineFailing",
         weight: "True",
         place: "Degraded",
-        cause: "the engine was failing before the change, and still is",
-        remedy: "mend the engine: the files are no reason",
+        cause: "the engine was failing before the change, and still is; or it obeys, and a unit that needs it does not start",
+        remedy: "mend the engine, or the unit that the message names: the files are no reason",
     },
     Entry {
         name: "Contested",

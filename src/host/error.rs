@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::write::Owner;
+
 /// One operation on one path of the host that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {action} {}: {cause}{}", path.display(), self.advice())]
@@ -32,6 +34,15 @@ pub enum Cause {
     /// EACCES or EPERM.
     #[error("permission denied; run as root")]
     Denied,
+    /// Only a process with the capability for it gives a file to another user: this one.
+    #[error(
+        "it belongs to user {}, group {}, and giving it to them takes the capability CAP_CHOWN; if a \
+         systemd unit runs the agent, add a drop-in (systemctl edit image-config-agent.service) with \
+         [Service] CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER and SystemCallFilter=@chown",
+        .0.uid,
+        .0.gid
+    )]
+    OfAnother(Owner),
     /// A regular file is needed, something else is there.
     #[error("it is not a regular file")]
     NotAFile,

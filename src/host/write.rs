@@ -119,12 +119,16 @@ impl Root {
         let mut file = File::from(fd);
         file.write_all(bytes).map_err(|error| HostError::io("write", path, &error))?;
         let stat = fstat(&file).map_err(fail)?;
+        let fail_to_give = |errno| match errno {
+            Errno::EPERM => HostError::new("write", path, Cause::OfAnother(owner)),
+            errno => fail(errno),
+        };
         if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid) {
             fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
-                .map_err(fail)?;
+                .map_err(fail_to_give)?;
         }
-        // After the change of owner, which drops set-id bits.
-        fchmod(&file, Mode::from_bits_truncate(mode)).map_err(fail)?;
+        // After the change of owner, which drops set-id bits; from then on it takes CAP_FOWNER.
+        fchmod(&file, Mode::from_bits_truncate(mode)).map_err(fail_to_give)?;
         Ok(file)
     }
 

@@ -206,13 +206,19 @@ pub(super) fn telling(mut change: Change, tries: u32, event: Event) -> (Phase, A
             change.tell = Some(Tell::Restart);
             (Phase::Telling { change, tries }, Action::Tell(Tell::Restart))
         }
-        Event::NotTold { why, .. } if change.was_failing => end(change, Ending::StillFailing(why)),
-        Event::NotTold { why, is_passing }
-            if change.kind == Kind::Apply && !(is_passing && tries + 1 < TRIES) =>
+        Event::NotTold { why, .. } | Event::NotStarted { why, .. } if change.was_failing => {
+            end(change, Ending::StillFailing(why))
+        }
+        Event::NotTold { why, is_passing } | Event::NotStarted { why, is_passing }
+            if change.kind == Kind::Apply && !is_tried_again(is_passing, tries) =>
         {
             (Phase::Undoing { change, why, tries: 0 }, Action::Undo)
         }
-        Event::NotTold { .. } => (
+        // The engine obeys: to restart it once more is no help to what needs it.
+        Event::NotStarted { why, is_passing } if !is_tried_again(is_passing, tries) => {
+            end(change, Ending::StillFailing(why))
+        }
+        Event::NotTold { .. } | Event::NotStarted { .. } => (
             Phase::Telling { change, tries: tries.saturating_add(1) },
             Action::Wait(backoff(tries)),
         ),
@@ -220,6 +226,11 @@ pub(super) fn telling(mut change: Change, tries: u32, event: Event) -> (Phase, A
         Event::Begin(next) if change.kind != Kind::Apply => take_over(change, next),
         _ => (Phase::Telling { change, tries }, Action::Nothing),
     }
+}
+
+/// Whether a reason that may pass by itself does not count as lasting yet.
+fn is_tried_again(is_passing: bool, tries: u32) -> bool {
+    is_passing && tries.saturating_add(1) < TRIES
 }
 
 pub(super) fn undoing(change: Change, why: String, tries: u32, event: Event) -> (Phase, Action) {
@@ -248,7 +259,11 @@ pub(super) fn retelling(
             change.tell = Some(Tell::Restart);
             (Phase::Retelling { change, why, tries }, Action::Tell(Tell::Restart))
         }
-        Event::NotTold { .. } => {
+        // The engine obeys the old files: it is not restarted over and over for what needs it.
+        Event::NotStarted { why: then, is_passing } if !is_tried_again(is_passing, tries) => {
+            end(change, Ending::RolledBack(format!("{why}; with the old files, too: {then}")))
+        }
+        Event::NotTold { .. } | Event::NotStarted { .. } => {
             let phase = Phase::Retelling { change, why, tries: tries.saturating_add(1) };
             (phase, Action::Wait(backoff(tries)))
         }

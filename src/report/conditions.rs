@@ -224,16 +224,24 @@ impl Facts {
             Phase::Idle => match (&self.failure, &self.ending) {
                 (Some(why), _) => said(Truth::False, "Failed", why),
                 (None, Some(Ending::NotDrained(why))) => said(Truth::False, "FailedToDrain", why),
-                _ if self.is_put_off => said(
-                    Truth::False,
-                    "WaitingForEngine",
-                    "nothing is changed before the engine can be told; RuntimeReady says what it waits for",
-                ),
+                _ if self.is_put_off => said(Truth::False, "WaitingForEngine", self.put_off()),
                 _ if !self.drifted.is_empty() => {
                     said(Truth::False, "ChangedByOthers", self.drifted.join("; "))
                 }
                 _ => said(Truth::Unknown, "NotYet", "the documents are not applied yet"),
             },
+        }
+    }
+
+    /// What keeps the engine from being told: a command that runs once leaves no other word of it.
+    fn put_off(&self) -> String {
+        let (_, _, why) = self.runtime_ready();
+        let message = format!("nothing is changed before the engine can be told: {why}");
+        match self.engine {
+            EngineState::Unreachable(_) => {
+                format!("{message}; where no engine is to be told, set runtime.manager = \"none\"")
+            }
+            _ => message,
         }
     }
 

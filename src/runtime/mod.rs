@@ -104,7 +104,8 @@ impl Runtime {
     }
 
     /// Starts each of the units that does not run (rule H5); one that fails keeps none of the
-    /// others from being started.
+    /// others from being started. One that dies and that systemd starts again by itself counts as
+    /// started: it may have done so all along.
     ///
     /// # Errors
     /// The first that could not be started.
@@ -169,11 +170,16 @@ impl Runtime {
     }
 
     async fn start_one(&self, bus: &Bus, name: &str) -> Result<(), RuntimeError> {
-        if bus.unit(name).await?.is_some_and(|unit| unit.active.runs()) {
+        let is_up = |unit: &Unit| unit.active.runs() || unit.is_between_starts();
+        if bus.unit(name).await?.as_ref().is_some_and(is_up) {
             return Ok(());
         }
         bus.reset_failed(name).await?;
-        self.run(bus, Job::Start, name, self.settings.restart_deadline).await?;
+        let started = self.run(bus, Job::Start, name, self.settings.restart_deadline).await;
+        if bus.unit(name).await?.as_ref().is_some_and(is_up) {
+            return Ok(());
+        }
+        started?;
         self.running(bus, name).await.map(drop)
     }
 

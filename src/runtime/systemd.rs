@@ -148,7 +148,8 @@ impl Bus {
         all.await.map(Properties).map_err(|error| RuntimeError::of_call("GetAll", unit, error))
     }
 
-    /// The units that are active, or about to be, and require the unit, directly or through others.
+    /// The units that require the unit, directly or through others, and that are active or that systemd
+    /// is about to start: a restart of the unit that fails leaves all of these dead.
     async fn dependents(&self, id: &str, of: &Properties) -> Result<Vec<String>, RuntimeError> {
         let mut seen = HashSet::from([id.to_owned()]);
         let mut next = of.required_by()?;
@@ -160,7 +161,7 @@ impl Bus {
             let properties = self.properties(&name, UNIT).await?;
             next.extend(properties.required_by()?);
             let state = properties.active()?;
-            // One that is being started waits for the engine, and fails with it.
+            // One that is being started, or started again and again, waits for the engine, and fails with it.
             if state.runs() || state == ActiveState::Activating {
                 active.push(name);
             }

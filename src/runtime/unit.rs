@@ -26,7 +26,7 @@ pub struct Unit {
     /// changes it, a reload does not.
     pub invocation: String,
     /// The units that cannot be without this one, directly or through others, and that are
-    /// active: systemd stops them with it (rule H5).
+    /// active or about to be: systemd stops them with it (rule H5).
     pub dependents: Vec<String>,
     /// When it may last have read its files: its last start or reload. None where it never did, or where
     /// the clock was set since, so that its times are of no use.
@@ -37,7 +37,13 @@ impl Unit {
     /// Whether it is being started, and does not just wait for its next automatic start.
     #[must_use]
     pub fn is_starting(&self) -> bool {
-        self.active == ActiveState::Activating && !self.sub.starts_with("auto-restart")
+        self.active == ActiveState::Activating && !self.is_between_starts()
+    }
+
+    /// Whether it has died, and systemd will start it again by itself.
+    #[must_use]
+    pub fn is_between_starts(&self) -> bool {
+        self.active == ActiveState::Activating && self.sub.starts_with("auto-restart")
     }
 }
 

@@ -27,6 +27,7 @@ const SYSTEMD: &str = "/org/freedesktop/systemd1";
 pub struct Fake {
     pub load: &'static str,
     pub active: &'static str,
+    pub sub: &'static str,
     pub invocation: u8,
     pub required_by: Vec<String>,
     pub bound_by: Vec<String>,
@@ -70,6 +71,7 @@ pub fn running() -> Fake {
     Fake {
         load: "loaded",
         active: "active",
+        sub: "sub",
         invocation: 1,
         required_by: Vec::new(),
         bound_by: Vec::new(),
@@ -338,7 +340,7 @@ impl Unit {
     }
     #[zbus(property)]
     fn sub_state(&self) -> &str {
-        "sub"
+        self.fake().sub
     }
     #[zbus(property, name = "InvocationID")]
     fn invocation(&self) -> Vec<u8> {

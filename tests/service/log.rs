@@ -70,6 +70,23 @@ fn h11_each_line_for_the_journal_carries_its_priority() {
     assert!(serving.log().lines().all(|line| line.starts_with('<')), "{}", serving.log());
 }
 
+/// A disk that is full, or a pipe that nobody reads.
+#[test]
+fn h11_a_log_that_cannot_be_written_ends_nothing() {
+    for format in ["pretty", "journal", "json"] {
+        let host = Host::with(&[blocking("a.io")]);
+        let log = host.root().with_file_name("log");
+        std::fs::create_dir(&log).unwrap();
+        std::os::unix::fs::symlink("/dev/full", log.join("agent.log")).unwrap();
+        let mut serving = Serving::on(host, &["--log-format", format]);
+        serving.until_verdict("a.io/x:1", "rejected");
+        serving.host.documents(&[blocking("b.io")]);
+        serving.until_verdict("b.io/x:1", "rejected");
+        serving.converges();
+        assert!(serving.stop().success());
+    }
+}
+
 #[test]
 fn h11_each_line_of_json_is_an_object_whose_values_are_words() {
     let host = Host::with(&[blocking("a.io")]);

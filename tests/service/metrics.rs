@@ -196,6 +196,26 @@ fn h11_clients_that_say_nothing_do_not_stay() {
     serving.converges();
 }
 
+#[test]
+fn h11_a_socket_that_somebody_removes_is_made_again() {
+    let serving = at_socket();
+    let made_again = || UnixStream::connect(serving.host.at(SOCKET)).is_ok();
+    fs::remove_file(serving.host.at(SOCKET)).unwrap();
+    serving.signal(Signal::SIGUSR1);
+    serving.until("the socket", made_again);
+    assert!(serving.asks(&get("/healthz")).contains("200 OK"));
+    assert!(!serving.ask("status").out.contains("MetricsUnavailable"));
+    // What stands in its way is said.
+    fs::remove_dir_all(serving.host.at("/run/image-config-agent")).unwrap();
+    serving.host.write(SOCKET, "a file");
+    serving.signal(Signal::SIGUSR1);
+    serving.until("a word of it", || serving.ask("status").out.contains("MetricsUnavailable"));
+    fs::remove_file(serving.host.at(SOCKET)).unwrap();
+    serving.signal(Signal::SIGUSR1);
+    serving.until("the socket", made_again);
+    assert!(!serving.ask("status").out.contains("MetricsUnavailable"));
+}
+
 /// Another's socket is another's.
 #[test]
 fn h11_a_socket_on_which_somebody_listens_is_left_alone() {

@@ -210,13 +210,20 @@ fn r1_a_base_is_adopted_by_the_running_agent() {
     // A key of the top comes before all tables.
     let edited = format!("short-name-mode = \"permissive\"\n{}", serving.host.text(REGISTRIES));
     serving.host.write(REGISTRIES, edited);
-    serving.host.run(&["base", "adopt", REGISTRIES]).exits(0);
+    let said = serving.host.run(&["base", "adopt", REGISTRIES]).exits(0).out;
+    assert!(said.contains("not applied yet: held"), "{said}");
     serving.ask("release").exits(0);
     serving.host.documents(&[blocking("b.io")]);
     serving.until_verdict("b.io/x:1", "rejected");
     assert!(serving.host.text(REGISTRIES).contains("permissive"));
     let run = serving.host.run(&["base", "adopt", "/etc/x"]).exits(1);
     assert!(run.err.contains("/etc/x"), "{}", run.err);
+    let adopts = |setting: &str| {
+        serving.host.write(REGISTRIES, format!("{setting}\n{}", serving.host.text(REGISTRIES)));
+        serving.host.run(&["base", "adopt", REGISTRIES]).exits(0).out
+    };
+    let said = adopts("# released");
+    assert!(said.ends_with("what is applied builds upon it\n"), "{said}");
 }
 
 #[test]

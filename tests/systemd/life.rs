@@ -259,6 +259,29 @@ fn h11_a_file_that_is_given_to_somebody_else_is_taken_back() {
     host.converges();
 }
 
+/// Root's files need no capability, and the unit grants none.
+#[test]
+fn h11_a_file_of_another_user_is_given_back_once_the_unit_lets_it_be() {
+    let host = Files::new().boot();
+    host.write(POLICY, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#);
+    host.ok(&["chown", "1000:1000", POLICY]);
+    host.documents(&blocking("a.test"));
+    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
+    host.converges();
+    let said = host.run(&["image-config-agent", "revert"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    let advice = said.out + &said.err;
+    let [capabilities, calls] =
+        ["CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER", "SystemCallFilter=@chown"];
+    assert!(advice.contains(capabilities) && advice.contains(calls), "{advice}");
+    let drop_in = "/etc/systemd/system/image-config-agent.service.d/10-owner.conf";
+    host.write(drop_in, format!("[Service]\n{capabilities}\n{calls}\n"));
+    host.ok(&["systemctl", "daemon-reload"]);
+    host.systemctl("restart", "image-config-agent");
+    host.ok(&["image-config-agent", "revert"]);
+    assert_eq!(host.ok(&["stat", "-c", "%u:%g", POLICY]).trim(), "1000:1000");
+}
+
 /// A file system that can be read alone, over what the agent writes to.
 fn seal(host: &Host, directory: &str) {
     host.ok(&["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", directory]);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::host::{Files, REGISTRIES, blocking, image, running};
+use crate::host::{Files, Host, REGISTRIES, blocking, image, running};
 
 #[test]
 fn h5_a_configuration_that_breaks_the_engine_is_undone() {
@@ -77,6 +77,58 @@ fn h5_when_even_the_old_files_fail_it_is_tried_until_it_works() {
     host.behaves("");
     host.until("the engine", || host.is_active("crio") && host.is_active("kubelet"));
     host.until_condition("Degraded", "True", "RolledBack");
+}
+
+const DROP_IN: &str = "/etc/systemd/system/kubelet.service.d/10-test.conf";
+
+/// From now on what needs the engine does not start.
+fn breaks_kubelet(host: &Host, service: &str) {
+    let unit = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStartPre=/bin/false\n";
+    host.write(DROP_IN, format!("{unit}{service}\n"));
+    host.ok(&["systemctl", "daemon-reload"]);
+}
+
+/// As a kubelet that no cluster has let in yet.
+#[test]
+fn h5_a_dependent_that_was_failing_all_along_undoes_nothing() {
+    let host = running("");
+    breaks_kubelet(&host, "");
+    host.run(&["systemctl", "restart", "kubelet"]);
+    let is_tried = || host.property("kubelet", "SubState").starts_with("auto-restart");
+    host.until("a failing kubelet", is_tried);
+    host.applies(&blocking("b.test"));
+    assert!(host.text(REGISTRIES).contains("b.test"));
+    // The failed restart leaves it dead, although it could come up one day.
+    host.behaves("fail-if=evil.test");
+    host.documents(&blocking("evil.test"));
+    host.until_condition("Degraded", "True", "RolledBack");
+    host.until("another try of systemd's", is_tried);
+    host.ok(&["rm", DROP_IN]);
+    host.ok(&["systemctl", "daemon-reload"]);
+    host.until("the kubelet", || host.is_active("kubelet"));
+}
+
+#[test]
+fn h5_an_engine_that_obeys_the_old_files_is_not_restarted_for_what_needs_it() {
+    let host = running("");
+    breaks_kubelet(&host, "Restart=no");
+    let starts = host.said("serving on");
+    host.documents(&blocking("b.test"));
+    host.until_condition("Degraded", "True", "RolledBack");
+    assert!(!host.text(REGISTRIES).contains("b.test"));
+    let status = host.status();
+    assert_eq!(status["phase"], "Idle", "{status}");
+    let why = status["lastChange"]["ending"]["why"].as_str().unwrap();
+    assert!(why.contains("kubelet.service") && why.contains("with the old files, too"), "{why}");
+    // For the change, and for what was before it.
+    assert_eq!(host.said("serving on"), starts + 2, "{}", host.journal());
+    assert!(host.is_active("crio"));
+    host.ok(&["rm", DROP_IN]);
+    host.ok(&["systemctl", "daemon-reload"]);
+    host.systemctl("start", "kubelet");
+    host.ok(&["image-config-agent", "retry"]);
+    host.converges();
+    assert!(host.text(REGISTRIES).contains("b.test") && host.is_active("kubelet"));
 }
 
 #[test]
