@@ -68,6 +68,8 @@ impl Driver<'_> {
                 Wish::Nothing => {
                     self.is_retrying = false;
                     self.facts.failure = None;
+                    // What could not be written down still fails.
+                    self.remember();
                     if self.memory.phase.is_pending() {
                         self.abandon("nothing is to be changed any more").await;
                     }
