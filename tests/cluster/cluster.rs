@@ -1,7 +1,7 @@
 //! A Kubernetes API server of the test's own.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -90,12 +90,12 @@ impl Cluster {
             "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}],
         });
         fs::write(dir.path().join("audit.yaml"), audit.to_string()).unwrap();
-        let (port, etcd_port) = (free_port(), free_port());
+        let port = free_port();
         let users = authority();
         fs::write(dir.path().join("users.crt"), users.pem()).unwrap();
         let key = dir.path().join("account.key");
         openssl(&["genrsa", "-out", key.to_str().unwrap(), "2048"], b"");
-        let etcd = start_etcd(dir.path(), etcd_port);
+        let (etcd, etcd_port) = start_etcd(dir.path());
         let mut apiserver = start_apiserver(dir.path(), port, etcd_port, flags);
         let admin = sign(&users, "admin", &["system:masters"], None);
         // The API server writes its certificate at its first start.
@@ -280,7 +280,30 @@ impl Cluster {
     }
 }
 
-fn start_etcd(dir: &Path, port: u16) -> Process {
+/// Its process and its port, once it listens: the API server does not wait for it for long. Somebody else may
+/// have been quicker at one of its ports.
+fn start_etcd(dir: &Path) -> (Process, u16) {
+    for _ in 0..3 {
+        let port = free_port();
+        let mut etcd = try_etcd(dir, port);
+        let mut is_up = false;
+        until_or(
+            "etcd",
+            || "it neither listens nor ends".to_owned(),
+            || {
+                is_up = TcpStream::connect(("127.0.0.1", port)).is_ok();
+                is_up || etcd.has_ended()
+            },
+        );
+        if is_up && !etcd.has_ended() {
+            return (etcd, port);
+        }
+        eprintln!("etcd has ended: {}", etcd.said());
+    }
+    panic!("etcd does not start");
+}
+
+fn try_etcd(dir: &Path, port: u16) -> Process {
     let clients = format!("http://127.0.0.1:{port}");
     let peers = format!("http://127.0.0.1:{}", free_port());
     let with = |command: &mut Command| {
