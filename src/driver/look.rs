@@ -233,9 +233,7 @@ impl Driver<'_> {
         // It failed before the last change, and after it.
         self.facts.ending.take_if(|ending| is_mended && matches!(ending, Ending::StillFailing(_)));
     }
-}
 
-impl Driver<'_> {
     /// Whether a unit that nobody has told so far runs since before files of ours changed that it keeps in
     /// memory.
     fn is_behind_files(&self, unit: &Unit) -> bool {

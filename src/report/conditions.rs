@@ -56,7 +56,7 @@ pub enum EngineState {
     NotManaged,
     /// The host has no such unit.
     Absent,
-    /// It is stopped or masked, and stays so (rule H6).
+    /// It does not run, and nobody starts it (rule H6).
     Inactive,
     /// It is being started.
     Starting,

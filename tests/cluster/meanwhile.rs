@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::agent::Agent;
-use crate::cluster::Credentials;
+use crate::cluster::{Cluster, Credentials};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::proxy::Proxy;
@@ -39,16 +39,27 @@ fn h9_what_the_engine_may_have_read_while_its_node_is_waited_for_is_not_forgotte
     member.is_free(&cluster);
 }
 
-/// Of a change that waits for a slot nothing has happened yet: it waits where the settings say.
-#[test]
-fn k1_new_settings_of_the_node_free_a_change_that_waits_for_a_cluster_that_is_away() {
+/// A host that obeys files, and is a node of a cluster that it reaches by a proxy.
+struct Reached {
+    _cluster: Cluster,
+    _node: Node,
+    proxy: Proxy,
+    engine: Engine,
+    agent: Agent,
+    /// Its settings without the cluster.
+    alone: String,
+}
+
+/// One that has converged, with its engine's unit in this state.
+fn reached(active: &'static str) -> Reached {
     let cluster = start();
-    let _node = Node::join(&cluster, "n1", &json!({}));
+    let node = Node::join(&cluster, "n1", &json!({}));
     let proxy = Proxy::before(cluster.port);
     let credentials = Credentials::Token(cluster.token("n1"));
     let kubeconfig = cluster.kubeconfig(proxy.port, &credentials);
     let host = Host::with(&[image(&["one.test"])]);
     let engine = Engine::on(&host);
+    engine.stands(active);
     let (at, docs) = (host.at("/etc/image-config-agent/kubeconfig"), host.docs());
     let alone =
         format!("source.order = [\"files\"]\nsource.files = [{docs:?}]\n{}", Engine::SETTINGS);
@@ -56,6 +67,13 @@ fn k1_new_settings_of_the_node_free_a_change_that_waits_for_a_cluster_that_is_aw
     let agent = Agent::with_bus(host, "n1", &kubeconfig, &settings, Some(&engine.bus));
     agent.until_verdict("one.test/app:v1", "rejected");
     agent.converges();
+    Reached { _cluster: cluster, _node: node, proxy, engine, agent, alone }
+}
+
+/// Of a change that waits for a slot nothing has happened yet: it waits where the settings say.
+#[test]
+fn k1_new_settings_of_the_node_free_a_change_that_waits_for_a_cluster_that_is_away() {
+    let Reached { proxy, agent, alone, .. } = &reached("active");
     proxy.cut();
     agent.host.documents(&[image(&["two.test"])]);
     agent.until("its wait", || agent.status()["phase"] == "Claiming");
@@ -68,22 +86,7 @@ fn k1_new_settings_of_the_node_free_a_change_that_waits_for_a_cluster_that_is_aw
 /// As at a boot, where the network comes late: the cluster is asked before the engine is looked at.
 #[test]
 fn h6_an_engine_that_starts_while_the_cluster_is_asked_hears_of_the_change() {
-    let cluster = start();
-    let _node = Node::join(&cluster, "n1", &json!({}));
-    let proxy = Proxy::before(cluster.port);
-    let credentials = Credentials::Token(cluster.token("n1"));
-    let kubeconfig = cluster.kubeconfig(proxy.port, &credentials);
-    let host = Host::with(&[image(&["one.test"])]);
-    let engine = Engine::on(&host);
-    engine.stands("inactive");
-    let (at, docs) = (host.at("/etc/image-config-agent/kubeconfig"), host.docs());
-    let settings = format!(
-        "source.order = [\"files\"]\nsource.files = [{docs:?}]\nkube.kubeconfig = {at:?}\n{}",
-        Engine::SETTINGS
-    );
-    let agent = Agent::with_bus(host, "n1", &kubeconfig, &settings, Some(&engine.bus));
-    agent.until_verdict("one.test/app:v1", "rejected");
-    agent.converges();
+    let Reached { proxy, engine, agent, .. } = &reached("inactive");
     assert_eq!(engine.restarts(), 0, "it is stopped, and stays so");
     // What its own files have set off is to be over.
     thread::sleep(Duration::from_secs(4));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::host::{Files, POLICY, REGISTRIES, blocking, image, running};
+use crate::host::{Files, Host, POLICY, REGISTRIES, blocking, image, running};
 use crate::peer;
 
 #[test]
@@ -47,9 +47,8 @@ fn h7_a_reload_that_nothing_confirms_becomes_a_restart() {
     assert!(log.contains("Applied new registry configuration"), "it was reloaded first: {log}");
 }
 
-/// A heal never restarts the engine by itself: what it could not confirm is a change of its own.
-#[test]
-fn h7_an_unconfirmed_reload_of_a_heal_is_said_and_a_restart_queued() {
+/// A host on which nothing confirms a reload: the engine's log is not the journal.
+fn unconfirming() -> Host {
     let files = Files::new();
     files.settings("runtime.reload_seconds = 2");
     peer::with_flags(&files, "--log /var/log/crio.log");
@@ -57,6 +56,13 @@ fn h7_an_unconfirmed_reload_of_a_heal_is_said_and_a_restart_queued() {
     host.documents(&blocking("a.test"));
     host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
     host.converges();
+    host
+}
+
+/// A heal never restarts the engine by itself: what it could not confirm is a change of its own.
+#[test]
+fn h7_an_unconfirmed_reload_of_a_heal_is_said_and_a_restart_queued() {
+    let host = unconfirming();
     host.systemctl("stop", "image-config-agent");
     host.write(REGISTRIES, "# foreign\n");
     host.systemctl("restart", "crio");
@@ -75,13 +81,7 @@ fn h7_an_unconfirmed_reload_of_a_heal_is_said_and_a_restart_queued() {
 /// engine may still go by the old files, and leaves it running.
 #[test]
 fn h7_an_unconfirmed_reload_of_a_revert_is_said_and_the_engine_left_running() {
-    let files = Files::new();
-    files.settings("runtime.reload_seconds = 2");
-    peer::with_flags(&files, "--log /var/log/crio.log");
-    let host = files.boot();
-    host.documents(&blocking("a.test"));
-    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
-    host.converges();
+    let host = unconfirming();
     let crio = host.invocation("crio");
     let said = host.run(&["image-config-agent", "revert"]);
     assert!(
@@ -101,13 +101,7 @@ fn h7_an_unconfirmed_reload_of_a_revert_is_said_and_the_engine_left_running() {
 /// As the removal of a package does it. The next agent, without documents, has nothing to restart it for.
 #[test]
 fn h7_an_unconfirmed_reload_of_a_revert_without_a_service_is_said_and_left_to_its_caller() {
-    let files = Files::new();
-    files.settings("runtime.reload_seconds = 2");
-    peer::with_flags(&files, "--log /var/log/crio.log");
-    let host = files.boot();
-    host.documents(&blocking("a.test"));
-    host.ok(&["systemctl", "start", "crio", "image-config-agent"]);
-    host.converges();
+    let host = unconfirming();
     let crio = host.invocation("crio");
     host.systemctl("stop", "image-config-agent");
     let said = host.run(&["image-config-agent", "revert"]);
