@@ -321,6 +321,7 @@ impl<'r> Driver<'r> {
         self.memory.phase = phase;
         if self.memory.phase.name() != before {
             self.entered = Instant::now();
+            self.unknown_since = None;
             self.facts.not_yet = None;
         }
         self.keep_slot();

@@ -289,10 +289,7 @@ impl Driver<'_> {
             node.free().await.map(|()| true)
         };
         match self.ask(place, leave).await {
-            Ok(true) => {
-                self.unknown_since = None;
-                Event::Left
-            }
+            Ok(true) => Event::Left,
             Ok(false) => {
                 self.unknown_since.get_or_insert_with(Instant::now);
                 self.not_yet("the cluster is to know first that it degraded".to_owned())
